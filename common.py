@@ -16,6 +16,7 @@ import csv
 import dataclasses
 import hashlib
 import http.client
+import inspect
 import io
 import itertools
 import json
@@ -32,7 +33,7 @@ import threading
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,17 +109,24 @@ class Options:
         )
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
-        for name in ("steps", "batch_size", "sample_every", "log_every", "checkpoint_every"):
+        for name in ("steps", "batch_size", "n_critic", "z_dim", "width", *INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         for name in ("seed", "sample_seed"):
             require(0 <= getattr(self, name, 0) < 2**63, flag(name), getattr(self, name, 0), "0 or more")
+        require(0 < getattr(self, "lr", 1) < math.inf, "--lr", getattr(self, "lr", 1), "above 0")
+        for name in ("average", "betas"):
+            decays = getattr(self, name, 0)
+            inside = all(0 <= decay < 1 for decay in (decays if isinstance(decays, tuple) else (decays,)))
+            require(inside, flag(name), decays, "in [0, 1)")
         require(self.out.strip() != "", "--out", repr(self.out), "the name of a folder")
 
 
+INTERVALS = ("sample_every", "log_every", "checkpoint_every")
+
 # May differ between a run and its continuation: they do not change what is learned.
 FREE_TO_CHANGE = {
-    *("steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", "sample_every"),
-    *("log_every", "checkpoint_every", "device", "precision", "compile", "sync_batchnorm"),
+    *("steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", *INTERVALS),
+    *("device", "precision", "compile", "sync_batchnorm"),
 }
 
 
@@ -395,7 +403,7 @@ def seed_everything(seed: int, step: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1)[0]))
 
 
-def uniform(*shape: int, low: float, high: float, device: torch.device | str = "cpu") -> Tensor:
+def uniform(*shape: int, low: float = 0.0, high: float = 1.0, device: torch.device | str = "cpu") -> Tensor:
     """This process's share of a batch of U(low, high) numbers; `shape` is that of the whole batch."""
     return share(torch.rand(shape, device=device) * (high - low) + low)
 
@@ -467,10 +475,14 @@ def save_animation(frames: list[Path], path: Path, most: int = 60) -> None:
     write_file(path, buffer.getvalue())
 
 
-def save_curves(steps: list[int], columns: dict[str, list[float]], panels: dict[str, list[str]], path: Path) -> None:
-    """One panel per title with the columns it names: thin as logged, thick smoothed over 5 % of the run."""
+def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path) -> None:
+    """A picture of the log: thin as logged, thick smoothed over 5 % of the run.
+
+    Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel.
+    """
     from matplotlib.figure import Figure  # here, for a run needs it only at its checkpoints
 
+    panels = {title: list(names) for title, names in itertools.groupby(columns, lambda name: name.split("_")[0])}
     rows = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(11, 2.6 * rows), layout="constrained")
     for i, (title, names) in enumerate(panels.items()):
@@ -489,7 +501,7 @@ def save_curves(steps: list[int], columns: dict[str, list[float]], panels: dict[
     write_file(path, buffer.getvalue())
 
 
-def smooth(values: list[float], half_width: int) -> np.ndarray:
+def smooth(values: Sequence[float], half_width: int) -> np.ndarray:
     """Mean over a centred window of 2·half_width + 1 values, narrower at both ends."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
@@ -502,13 +514,14 @@ def smooth(values: list[float], half_width: int) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------
 
 
-def main(script: str, Hyperparameters: type[Options], Generator: type[nn.Module], train) -> None:
+def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Callable[[Options], None]) -> None:
     """The command line of a script: flags to hyperparameters, then train or sample.
 
     Exit codes: 0 done, 1 something that the user can put right (one line on stderr), 2 a wrong flag,
     130 Ctrl-C, 143 SIGTERM.
     """
-    hp = tyro.cli(Hyperparameters, prog=f"{script}.py", description=f"{Hyperparameters.__doc__}")
+    script = script_name(Hyperparameters)
+    hp = tyro.cli(Hyperparameters, prog=f"{script}.py", description=first_line(sys.modules[Hyperparameters.__module__].__doc__))
     try:
         start_processes(hp.device)
         if hp.sample:
@@ -525,19 +538,23 @@ def main(script: str, Hyperparameters: type[Options], Generator: type[nn.Module]
             dist.destroy_process_group()
 
 
+def script_name(Hyperparameters: type[Options]) -> str:
+    """"began" for the Hyperparameters of began.py, also while that is the main program."""
+    return Path(inspect.getfile(Hyperparameters)).stem
+
+
 class Run:
     """One training: its device, data, folder and log.
 
     Attributes: hp (with image_size and channels filled in from the data), device, images.
     """
 
-    def __init__(self, script: str, hp: Options, panels: dict[str, list[str]] | None = None) -> None:
+    def __init__(self, hp: Options) -> None:
         """Load the data, take the folder `hp.out` and seed the initial weights.
 
-        panels: what curves.png shows together, title to names; by default each logged value has its own.
         Raises UserError if the data can't be had or the folder can't be used.
         """
-        self.script, self.hp, self.panels = script, hp, panels
+        self.script, self.hp = script_name(type(hp)), hp
         self.device = choose_device(hp.device)
         self.bfloat16 = hp.precision == "bfloat16" or (hp.precision == "auto" and has_bfloat16_units(self.device))
         torch.set_flush_denormal(True)  # Adam's averages of tiny gradients would slow a CPU down tenfold
@@ -556,7 +573,7 @@ class Run:
         self.images = dataset.images.to(self.device) if in_memory else dataset.images
 
         self.folder = Path(hp.out)
-        self.checkpoint = read_checkpoint(self.folder, script, "cpu") if hp.resume else None
+        self.checkpoint = read_checkpoint(self.folder, self.script, "cpu") if hp.resume else None
         if self.checkpoint is not None:
             refuse_other_hyperparameters(hp, self.checkpoint)
         with main_process_first():
@@ -574,6 +591,10 @@ class Run:
     def noise(self) -> Tensor:
         """z: this process's share of a batch of noise, N×z_dim in [-1, 1]."""
         return noise(self.hp.batch_size, self.hp.z_dim, self.device)
+
+    def epsilon(self) -> Tensor:
+        """ε ~ U(0, 1), one per sample of this process's share: N×1×1×1."""
+        return uniform(self.hp.batch_size, 1, 1, 1, device=self.device)
 
     def steps(self, **parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[int]:
         """The steps 1, 2, … of a training; between them, all that is not the training.
@@ -719,8 +740,7 @@ class Run:
         write_file(self.folder / CHECKPOINT, buffer.getbuffer())
         if len(self.rows) > 1:
             columns = dict(zip(["step", *self.names], zip(*self.rows)))
-            panels = self.panels or {name: [name] for name in self.names}
-            save_curves(columns["step"], columns, panels, self.folder / "curves.png")
+            save_curves(columns.pop("step"), columns, self.folder / "curves.png")
 
     def restore(self, checkpoint: dict) -> None:
         """Put everything back as it was when `checkpoint` was written."""
@@ -1066,6 +1086,7 @@ def command() -> str:
     return shlex.join([*launcher.split(), sys.argv[0], *words])
 
 
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+def first_line(text: object) -> str:
+    """The first line of a text, or of an error's text; an error without one gives its kind."""
+    lines = str(text).strip().splitlines()
+    return lines[0][:200] if lines else type(text).__name__

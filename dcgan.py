@@ -1,4 +1,45 @@
-"""DCGAN."""
+"""DCGAN: two convolutional networks play the original game.
+
+The game    Goodfellow et al. 2014, *Generative Adversarial Nets*, https://arxiv.org/abs/1406.2661
+The players Radford, Metz, Chintala 2015, *Unsupervised Representation Learning with Deep Convolutional
+            Generative Adversarial Networks*, https://arxiv.org/abs/1511.06434
+
+A generator G turns noise z into images. A discriminator D sees real and generated images and says, of each,
+how probable it is that it is real. D learns to tell them apart, G learns to be believed:
+
+    D: maximise  E log D(x) + E log(1 − D(G(z)))            formula (1) of Goodfellow et al.
+    G: maximise  E log D(G(z))                              the non-saturating form, their section 3
+
+In the game as first written G minimises E log(1 − D(G(z))). Its best reply is the same, but where D is sure
+that G's images are fakes, as it is at the start, that curve is flat and G would learn nothing. For D fixed at
+its best, D*(x) = p(x)/(p(x) + q(x)), and D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon
+divergence of data and samples. (For other divergences see fgan.py.)
+
+With d the *logit*, D = σ(d), the logarithms become −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d),
+which neither overflow nor lose digits.
+
+Radford et al. found the networks that make this work with images (their section 3): strided convolutions
+in place of pooling; BatchNorm, but neither on G's output nor on D's input; no fully connected hidden layers;
+ReLU in G with tanh at its end, LeakyReLU in D; weights from N(0, 0.02); Adam with β₁ = 0.5.
+
+What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess. Neither
+they nor the losses say how good the images are: the players just hold each other in balance, from poor
+images to good ones. wgan.py is about that.
+
+Departures from the paper, for digits on a laptop in a minute
+    width             128 channels at the highest resolution (64×64)        32, at 28×28
+    batch_size        128                   64: more updates per second
+    lr                2e-4                  LR
+    betas             (0.5, 0.999)          BETAS
+    z_dim             100                   64
+    samples from      G                     the running average of G's weights
+The paper's own constants:
+    python dcgan.py --width 128 --batch-size 128 --lr 2e-4 --betas 0.5 0.999 --z-dim 100 --average 0
+
+Run it:     python dcgan.py
+Compare:    diff dcgan.py wgan.py
+MEASURED
+"""
 
 import copy
 from dataclasses import dataclass
@@ -12,70 +53,68 @@ import common
 
 @dataclass(kw_only=True)
 class Hyperparameters(common.Options):
-    """DCGAN (Radford et al. 2015): the original GAN game, played by two convolutional networks."""
+    """Change a default here, or give it as a flag: python FILE --lr 1e-3."""
 
-    steps: int = 2000
-    """Generator updates in all."""
+    # The game
+    n_critic: int = 1
+    """Updates of D per update of G."""
+
+    # The optimisation
+    steps: int = 2500
+    """Updates of G in all."""
     batch_size: int = 64
-    """m, images per update (paper: 128; smaller batches buy more updates per second on a CPU)."""
+    """m, images per update."""
     lr: float = 5e-4
-    """α, Adam's learning rate for both players (paper: 2e-4; higher suits the shorter run)."""
-    beta1: float = 0.5
-    """Adam's β₁ (paper: 0.5; the usual 0.9 oscillates)."""
-    beta2: float = 0.99
-    """Adam's β₂."""
-    z_dim: int = 64
-    """Length of the noise z (paper: 100)."""
-    width: int = 32
-    """Channels at the highest resolution; they double with every halving (paper: 128 for G, at 64×64)."""
+    """α, the learning rate of both players."""
+    betas: tuple[float, float] = (0.5, 0.99)
+    """Adam's β₁ and β₂."""
     average: float = 0.99
-    """Decay of the running average of G's weights that the samples come from; 0: none, as in the paper."""
+    """Decay of the running average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0
-    """Of weights, noise and the order of the images."""
+    """Of the weights, the noise and the choice of images."""
+
+    # The networks
+    z_dim: int = 64
+    """Length of the noise z, each number from U(−1, 1)."""
+    width: int = 32
+    """Channels at the highest resolution; they double with every halving of the image."""
+
     out: str = "out/dcgan"
-    """Folder of the run."""
+    """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        common.require(self.lr > 0, "--lr", self.lr, "above 0")
-        common.require(0 <= self.beta1 < 1, "--beta1", self.beta1, "in [0, 1)")
-        common.require(0 <= self.beta2 < 1, "--beta2", self.beta2, "in [0, 1)")
-        common.require(self.z_dim >= 1, "--z-dim", self.z_dim, "at least 1")
-        common.require(self.width >= 1, "--width", self.width, "at least 1")
-        common.require(0 <= self.average < 1, "--average", self.average, "in [0, 1)")
-        common.require(fits(self.image_size), "--image-size", self.image_size, "4, 5, 6 or 7 times a power of 2")
+        size = self.image_size
+        common.require(size % 2 ** stages(size) == 0, "--image-size", size, "4, 5, 6 or 7 times a power of 2")
 
 
 def stages(size: int) -> int:
-    """How often `size` is halved on the way to the smallest map, which is 4 to 7 pixels wide: 28 → 14 → 7."""
-    return (size // 4).bit_length() - 1
-
-
-def fits(size: int) -> bool:
-    return size == 0 or size % 2 ** stages(size) == 0
+    """How often a side of `size` pixels is halved until it is 4 to 7 pixels long: 28 → 14 → 7, so 2."""
+    return max(0, (size // 4).bit_length() - 1)
 
 
 class Generator(nn.Module):
-    """z (N×z_dim) to images (N×C×H×W in [-1, 1])."""
+    """z (N×z_dim) to images (N×C×H×W in [−1, 1])."""
 
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
         n = stages(hp.image_size)
         small, channels = hp.image_size >> n, hp.width << (n - 1)
-        layers = [
+        # The first layer makes a small map of many channels out of z; each further one doubles its side
+        layers: list[nn.Module] = [
             nn.Linear(hp.z_dim, channels * small**2, bias=False),
             nn.Unflatten(1, (channels, small, small)),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
         ]
         for _ in range(n - 1):
             layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(channels // 2),
+                nn.BatchNorm2d(channels),
                 nn.ReLU(),
+                nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False),
             ]
             channels //= 2
-        self.net = nn.Sequential(*layers, nn.ConvTranspose2d(channels, hp.channels, 4, stride=2, padding=1), nn.Tanh())
+        layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(channels, hp.channels, 4, stride=2, padding=1), nn.Tanh()]
+        self.net = nn.Sequential(*layers)
         self.apply(initialise)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -83,17 +122,16 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (N×C×H×W) to one logit each (N): above 0 means "real"."""
+    """Images (N×C×H×W in [−1, 1]) to one unbounded number each (N), larger for more real."""
 
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
-        n = stages(hp.image_size)
-        layers = [nn.Conv2d(hp.channels, hp.width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        channels = hp.width
+        n, channels = stages(hp.image_size), hp.width
+        layers: list[nn.Module] = [nn.Conv2d(hp.channels, channels, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for _ in range(n - 1):
             layers += [
-                nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(2 * channels, track_running_stats=False),
+                nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
+                nn.BatchNorm2d(2 * channels, track_running_stats=False),  # D is never used in eval mode
                 nn.LeakyReLU(0.2),
             ]
             channels *= 2
@@ -105,43 +143,46 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02), BatchNorm's from N(1, 0.02) (paper, section 4)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1, 0.02)
+    """Weights from N(0, 0.02); BatchNorm's factors, which start at 1, from N(1, 0.02)."""
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
 
 
 def discriminator_loss(d_real: Tensor, d_fake: Tensor) -> Tensor:
+    """What D minimises, from its outputs for N real and N generated images."""
     return F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
 
 
 def generator_loss(d_fake: Tensor) -> Tensor:
+    """What G minimises, from D's outputs for N generated images."""
     return F.softplus(-d_fake).mean()
 
 
 def train(hp: Hyperparameters) -> None:
-    run = common.Run("dcgan", hp)
+    """Algorithm 1 of the paper."""
+    run = common.Run(hp)
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     G_average = copy.deepcopy(G)
-    opt_G = torch.optim.Adam(G.parameters(), lr=hp.lr, betas=(hp.beta1, hp.beta2), fused=True)
-    opt_D = torch.optim.Adam(D.parameters(), lr=hp.lr, betas=(hp.beta1, hp.beta2), fused=True)
+    opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
 
-    for _step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D):
-        x, z = run.real(), run.noise()
-        with torch.no_grad():
-            fake = G(z)
-        d_real, d_fake = D(x), D(fake)
-        loss_D = discriminator_loss(d_real, d_fake)
-        opt_D.zero_grad()
-        loss_D.backward()
-        common.average_gradients(D)
-        opt_D.step()
+    for _ in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D):
+        # D: maximise  E log D(x) + E log(1 − D(G(z)))
+        for _ in range(hp.n_critic):
+            x = run.real()
+            with torch.no_grad():  # G only serves here; it learns below
+                fake = G(run.noise())
+            d_real, d_fake = D(x), D(fake)
+            loss_D = discriminator_loss(d_real, d_fake)
+            opt_D.zero_grad()
+            loss_D.backward()
+            common.average_gradients(D)
+            opt_D.step()
 
+        # G: maximise  E log D(G(z))
         with common.frozen(D):
             loss_G = generator_loss(D(G(run.noise())))
-            opt_G.zero_grad()
-            loss_G.backward()
+        opt_G.zero_grad()
+        loss_G.backward()
         common.average_gradients(G)
         opt_G.step()
         common.average_weights(G_average, G, hp.average)
@@ -150,4 +191,4 @@ def train(hp: Hyperparameters) -> None:
 
 
 if __name__ == "__main__":
-    common.main("dcgan", Hyperparameters, Generator, train)
+    common.main(Hyperparameters, Generator, train)

@@ -1,0 +1,396 @@
+"""f-GAN: the GAN game for any f-divergence, from one table.
+
+Nowozin, Cseke, Tomioka 2016, *f-GAN: Training Generative Neural Samplers using Variational Divergence
+Minimization*, https://arxiv.org/abs/1606.00709
+
+How a convex function becomes a game, in four lines. With u = p(x)/q(x), data P and generator Q:
+
+    D_f(P‖Q) = E_Q[f(u)]                                    f convex, f(1) = 0: the divergence
+    f(u)     = sup_t { u t − f*(t) }                        a convex f is the supremum of its tangents
+    D_f(P‖Q) = E_Q[sup_t { u t − f*(t) }]                   put in: the best slope t at each x
+             ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }          one function T for all x: only a bound
+
+The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t starts. The last line needs
+no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
+output and the *output activation* g_f squeezes that into the domain of f*. (V is called D below, as in the
+other scripts.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained V knows the density ratio: above
+the threshold f'(1) it says "more data than samples here". The generator then lowers the bound: formula (6),
+
+    F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]           V: ascend F.   G: descend F.
+
+Algorithm 1 does both *from the same old values*: a single forward pass of G serves both players. The GAN
+of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ), F = E log D + E log(1 − D).
+
+What each divergence is known for, when Q can't match P exactly (section 2.4 of the paper, and the test
+that fits one Gaussian to two):
+    kl, pearson_chi2       punish q ≈ 0 where p > 0: Q covers every mode, and the gaps between them
+    reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
+    jeffreys               kl + reverse_kl: both punishments
+    jensen_shannon, gan, squared_hellinger, total_variation  bounded: no x can cost more than a constant
+    alpha                  from reverse_kl (α → 0) over squared_hellinger·2 (α = ½) to kl (α → 1) and beyond
+    jensen_shannon_weighted  data weighted by π, samples by 1 − π
+What was really seen on MNIST is in the README: a table of all of them, made by this file.
+
+What to look for: loss_D is −F, so −loss_D rises to the divergence as V improves and falls as G does;
+`bound` in curves.png. F is at f(1) when the two are alike: 0, but −log 4 for `gan`. T_real − T_fake
+says how well V still tells them apart.
+
+Departures from the paper's MNIST experiment (section 3.3 and appendix E)
+    G                 100→1200→1200→784     z_dim→512→512→784: a third of the time per step
+    G's output        sigmoid               tanh, for images in [−1, 1] as in the other scripts
+    batch             4096                  64: many small steps win when time is short
+    Adam              2e-4, β₁ 0.5          1e-3, β₁ 0: momentum makes the two players overshoot each other
+    samples from      G                     the running average of G's weights
+The paper's own constants:
+    python fgan.py --divergence kl --G-hidden 1200 --V-hidden 240 --z-dim 100 --batch-size 4096 --lr 2e-4 \\
+        --betas 0.5 0.999 --average 0
+
+Run it:     python fgan.py
+            python fgan.py --divergence kl
+MEASURED
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import common
+
+
+@dataclass(kw_only=True)
+class Hyperparameters(common.Options):
+    """Change a default here, or give it as a flag: python fgan.py --divergence kl."""
+
+    # The game
+    divergence: str = "gan"
+    """f: total_variation, kl, reverse_kl, pearson_chi2, neyman_chi2, squared_hellinger, jeffreys, jensen_shannon,
+    gan, alpha or jensen_shannon_weighted."""
+    alpha: float = 0.5
+    """α of the divergence alpha: any number but 0 and 1 (their limits are reverse_kl and kl)."""
+    pi: float = 0.3
+    """π of the divergence jensen_shannon_weighted, the weight of the data: in (0, 1)."""
+    generator_objective: Literal["practical", "minimax"] = "practical"
+    """practical: G maximises E g_f(V(G(z))) (section 3.2), whose gradient does not vanish while V wins.
+    minimax: G minimises F itself, −E f*(g_f(V(G(z))))."""
+
+    # The optimisation
+    steps: int = 6000
+    """Updates of both players."""
+    batch_size: int = 64
+    """Images per update."""
+    lr: float = 1e-3
+    """Adam's learning rate for both players."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
+    average: float = 0.99
+    """Decay of the running average of G's weights, from which the samples come; 0: G itself."""
+    seed: int = 0
+    """Of the weights, the noise and the choice of images."""
+
+    # The networks
+    network: Literal["mlp", "conv"] = "mlp"
+    """mlp: the paper's pair for digits. conv: the networks of dcgan.py, for colour and larger images."""
+    z_dim: int = 64
+    """Length of the noise z, each number from U(−1, 1)."""
+    G_hidden: int = 512
+    """mlp: units in each of G's two hidden layers."""
+    V_hidden: int = 240
+    """mlp: units in each of V's two hidden layers."""
+    width: int = 32
+    """conv: channels at the highest resolution; they double with every halving."""
+    spectral_norm: bool = False
+    """Divide V's weights by their largest singular value (Miyato et al. 2018, arXiv 1802.05957): for the
+    divergences whose gradients have no bound, and for larger images."""
+
+    out: str = "out/fgan"
+    """Folder of the run. A run that is already there is kept: it moves to out/fgan.1, .2, …"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        common.require(self.divergence in DIVERGENCES, "--divergence", self.divergence, f"one of {', '.join(DIVERGENCES)}")
+        common.require(self.alpha not in (0, 1) and math.isfinite(self.alpha), "--alpha", self.alpha, "a number but 0 and 1")
+        common.require(0 < self.pi < 1, "--pi", self.pi, "in (0, 1)")
+        for name in ("G_hidden", "V_hidden"):
+            common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")
+        if self.network == "conv":
+            common.require(fits(self.image_size), "--image-size", self.image_size, "4, 5, 6 or 7 times a power of 2")
+
+
+# The networks.
+
+
+class Generator(nn.Module):
+    """z (N×z_dim) to images (N×C×H×W in [−1, 1])."""
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        super().__init__()
+        self.shape = (hp.channels, hp.image_size, hp.image_size)
+        self.net = conv_generator(hp) if hp.network == "conv" else mlp_generator(hp)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z).float().view(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+    """V: images (N×C×H×W) to one unbounded number each (N); larger means more real."""
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        super().__init__()
+        self.net = conv_discriminator(hp) if hp.network == "conv" else mlp_discriminator(hp)
+        if hp.spectral_norm:
+            for layer in self.net:
+                if isinstance(layer, nn.Linear | nn.Conv2d):
+                    nn.utils.parametrizations.spectral_norm(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).float().squeeze(1)
+
+
+def mlp_generator(hp: Hyperparameters) -> nn.Sequential:
+    h = hp.G_hidden
+    return nn.Sequential(
+        *(nn.Linear(hp.z_dim, h, bias=False), nn.BatchNorm1d(h), nn.ReLU()),
+        *(nn.Linear(h, h, bias=False), nn.BatchNorm1d(h), nn.ReLU()),
+        *(nn.Linear(h, hp.channels * hp.image_size**2), nn.Tanh()),
+    )
+
+
+def mlp_discriminator(hp: Hyperparameters) -> nn.Sequential:
+    h = hp.V_hidden
+    return nn.Sequential(
+        nn.Flatten(),
+        *(nn.Linear(hp.channels * hp.image_size**2, h), nn.ELU()),
+        *(nn.Linear(h, h), nn.ELU()),
+        nn.Linear(h, 1),
+    )
+
+
+def stages(size: int) -> int:
+    """How often a side of `size` pixels can be halved before it is 4 to 7 pixels: 28 → 14 → 7 is 2."""
+    return (size // 4).bit_length() - 1
+
+
+def fits(size: int) -> bool:
+    return size == 0 or size % 2 ** stages(size) == 0
+
+
+def conv_generator(hp: Hyperparameters) -> nn.Sequential:
+    n = stages(hp.image_size)
+    channels, small = hp.width << (n - 1), hp.image_size >> n
+    layers: list[nn.Module] = [nn.Linear(hp.z_dim, channels * small**2, bias=False)]
+    layers += [nn.Unflatten(1, (channels, small, small)), nn.BatchNorm2d(channels), nn.ReLU()]
+    while channels > hp.width:
+        layers += [nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(channels // 2), nn.ReLU()]
+        channels //= 2
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels, hp.channels, 4, stride=2, padding=1), nn.Tanh())
+
+
+def conv_discriminator(hp: Hyperparameters) -> nn.Sequential:
+    n = stages(hp.image_size)
+    widths = [hp.channels, *(hp.width << i for i in range(n))]
+    layers: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:]):
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * (hp.image_size >> n) ** 2, 1))
+
+
+# The table. Every g_f increases, so that a larger V always means "more real". (Printed tables that have
+# e^{+v} for reverse_kl, neyman_chi2 and squared_hellinger decrease there.)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """An f-divergence as the game needs it. Each function takes and returns tensors of any shape, elementwise.
+
+    f:          f(u) for a density ratio u > 0; convex
+    activation: g_f(v) for any v; increasing, with values in the domain of f*
+    conjugate:  f*(t) = sup_u { u t − f(u) } for t in its domain
+    composite:  f*(g_f(v)) for any v: the same as conjugate(activation(v)), in a form that loses no digits
+    """
+
+    f: Callable[[Tensor], Tensor]
+    activation: Callable[[Tensor], Tensor]
+    conjugate: Callable[[Tensor], Tensor]
+    composite: Callable[[Tensor], Tensor]
+
+
+def alpha_divergence(alpha: float) -> Divergence:
+    """Amari's family, α ≠ 0, 1. For α < 1 f* ends at t = 1/(1 − α); for α > 1 it is constant below 1/(1 − α)."""
+    exponent = alpha / (alpha - 1)
+
+    def f(u: Tensor) -> Tensor:
+        return (u**alpha - 1 - alpha * (u - 1)) / (alpha * (alpha - 1))
+
+    def conjugate(t: Tensor) -> Tensor:
+        return ((t * (alpha - 1) + 1).clamp(min=0) ** exponent - 1) / alpha
+
+    if alpha > 1:
+        return Divergence(f, lambda v: v, conjugate, conjugate)
+    return Divergence(
+        f,
+        activation=lambda v: 1 / (1 - alpha) + F.logsigmoid(v),
+        conjugate=conjugate,
+        # t(α − 1) + 1 = (1 − α) softplus(−v), and its power is taken in logarithms
+        composite=lambda v: torch.expm1(exponent * (math.log(1 - alpha) + log_softplus(-v))) / alpha,
+    )
+
+
+def weighted_jensen_shannon(pi: float) -> Divergence:
+    """π KL(P‖M) + (1 − π) KL(Q‖M) with M = πP + (1 − π)Q, 0 < π < 1."""
+    return Divergence(
+        f=lambda u: pi * torch.xlogy(u, u) - torch.xlogy(1 - pi + pi * u, 1 - pi + pi * u),
+        activation=lambda v: F.logsigmoid(v) - pi * math.log(pi),
+        conjugate=lambda t: (1 - pi) * (math.log(1 - pi) - torch.log1p(-pi * torch.exp(t / pi))),
+        composite=lambda v: (1 - pi) * (math.log(1 - pi) - log1mexp(F.logsigmoid(v) / pi)),
+    )
+
+
+def log_softplus(v: Tensor) -> Tensor:
+    """log softplus(v); for v ≪ 0 softplus(v) is eᵛ."""
+    return torch.where(v < -15, v, F.softplus(v.clamp(min=-15)).log())
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 − eˣ) for x < 0."""
+    return torch.log(-torch.expm1(x))
+
+
+def jeffreys_conjugate(t: Tensor) -> Tensor:
+    """f*(t) = w + 1/w + t − 2 with w = W(e^{1−t}), Lambert's W: the solution of w eʷ = e^{1−t}.
+
+    Solved for s = log w, where nothing overflows: eˢ + s = 1 − t. In it f* = e⁻ˢ − s − 1.
+    """
+    with torch.no_grad():
+        s = torch.where(t < 0, (1 - t).clamp(min=1).log(), 1 - t)  # right of the solution: Newton falls onto it
+        for _ in range(8):
+            s = s - (s.exp() + s - (1 - t)) / (s.exp() + 1)
+    s = s - (s.exp() + s - (1 - t)) / (s.exp() + 1)  # once more, with gradient: ds/dt = −1/(eˢ + 1)
+    return torch.expm1(-s) - s
+
+
+DIVERGENCES: dict[str, Divergence] = {
+    "total_variation": Divergence(
+        f=lambda u: (u - 1).abs() / 2,
+        activation=lambda v: v.tanh() / 2,
+        conjugate=lambda t: t,
+        composite=lambda v: v.tanh() / 2,
+    ),
+    "kl": Divergence(
+        f=lambda u: torch.xlogy(u, u),
+        activation=lambda v: v,
+        conjugate=lambda t: (t - 1).exp(),
+        composite=lambda v: (v - 1).exp(),
+    ),
+    "reverse_kl": Divergence(
+        f=lambda u: -u.log(),
+        activation=lambda v: -(-v).exp(),
+        conjugate=lambda t: -1 - (-t).log(),
+        composite=lambda v: v - 1,
+    ),
+    "pearson_chi2": Divergence(
+        f=lambda u: (u - 1) ** 2,
+        activation=lambda v: v,
+        conjugate=lambda t: torch.where(t < -2, -1.0, t**2 / 4 + t),  # below −2 the best u would be negative
+        composite=lambda v: torch.where(v < -2, -1.0, v**2 / 4 + v),
+    ),
+    "neyman_chi2": Divergence(
+        f=lambda u: (1 - u) ** 2 / u,
+        activation=lambda v: -torch.expm1(-v),
+        conjugate=lambda t: 2 - 2 * (1 - t).sqrt(),
+        composite=lambda v: -2 * torch.expm1(-v / 2),
+    ),
+    "squared_hellinger": Divergence(
+        f=lambda u: (u.sqrt() - 1) ** 2,
+        activation=lambda v: -torch.expm1(-v),
+        conjugate=lambda t: t / (1 - t),
+        composite=torch.expm1,
+    ),
+    "jeffreys": Divergence(
+        f=lambda u: (u - 1) * u.log(),
+        activation=lambda v: v,
+        conjugate=jeffreys_conjugate,
+        composite=jeffreys_conjugate,
+    ),
+    "jensen_shannon": Divergence(  # twice the Jensen-Shannon divergence, as in the paper
+        f=lambda u: torch.xlogy(u, u) - (u + 1) * ((u + 1) / 2).log(),
+        activation=lambda v: math.log(2) + F.logsigmoid(v),
+        conjugate=lambda t: -torch.log(2 - t.exp()),
+        composite=lambda v: F.softplus(v) - math.log(2),
+    ),
+    "gan": Divergence(  # the same up to the constant log 4: f(1) = −log 4
+        f=lambda u: torch.xlogy(u, u) - (u + 1) * (u + 1).log(),
+        activation=F.logsigmoid,
+        conjugate=lambda t: -log1mexp(t),
+        composite=F.softplus,
+    ),
+    "alpha": alpha_divergence(0.5),
+    "jensen_shannon_weighted": weighted_jensen_shannon(0.3),
+}
+
+
+def choose_divergence(hp: Hyperparameters) -> Divergence:
+    """The row that hp.divergence names, with hp's α or π."""
+    if hp.divergence == "alpha":
+        return alpha_divergence(hp.alpha)
+    if hp.divergence == "jensen_shannon_weighted":
+        return weighted_jensen_shannon(hp.pi)
+    return DIVERGENCES[hp.divergence]
+
+
+# The losses.
+
+
+def critic_loss(divergence: Divergence, v_real: Tensor, v_fake: Tensor) -> Tensor:
+    """−F = E f*(g_f(V(G(z)))) − E g_f(V(x)), formula (6) with its sign changed. v_real, v_fake: V's outputs."""
+    return divergence.composite(v_fake).mean() - divergence.activation(v_real).mean()
+
+
+def generator_loss(divergence: Divergence, v_fake: Tensor, objective: str = "practical") -> Tensor:
+    """practical: −E g_f(V(G(z))), section 3.2. minimax: −E f*(g_f(V(G(z)))), the part of F that G moves."""
+    if objective == "minimax":
+        return -divergence.composite(v_fake).mean()
+    return -divergence.activation(v_fake).mean()
+
+
+def train(hp: Hyperparameters) -> None:
+    """Algorithm 1 of the paper, the single-step method."""
+    run = common.Run(hp)
+    divergence = choose_divergence(hp)
+    G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
+    G_average = copy.deepcopy(G)
+    opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
+
+    for _ in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D):
+        x, fake = run.real(), G(run.noise())
+
+        # Both gradients first, at the same old weights of both players
+        v_real, v_fake = D(x), D(fake.detach())
+        loss_D = critic_loss(divergence, v_real, v_fake)
+        opt_D.zero_grad()
+        loss_D.backward()
+        common.average_gradients(D)
+
+        with common.frozen(D):
+            loss_G = generator_loss(divergence, D(fake), hp.generator_objective)
+        opt_G.zero_grad()
+        loss_G.backward()
+        common.average_gradients(G)
+
+        # V: ascend F.  G: descend F (or its practical form)
+        opt_D.step()
+        opt_G.step()
+        common.average_weights(G_average, G, hp.average)
+
+        T_real, T_fake = divergence.activation(v_real).mean(), divergence.activation(v_fake).mean()
+        run.log(bound=-loss_D, loss_G=loss_G, T_real=T_real, T_fake=T_fake)
+
+
+if __name__ == "__main__":
+    common.main(Hyperparameters, Generator, train)

@@ -1,0 +1,68 @@
+"""What the tests share: the project on the path, the repository's real digits, a run in a subprocess."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import common  # noqa: E402
+
+SCRIPTS = ("began", "dcgan", "fgan", "wgan", "wgan_gp")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline():
+    """No test reaches for the network: mirrors refuse, in this process and in those it starts."""
+    os.environ["http_proxy"] = os.environ["https_proxy"] = "http://127.0.0.1:9"
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> str:
+    """The project's own data folder if it holds the full MNIST, else an empty one: the offline digits."""
+    full = ROOT / "data" / "MNIST" / "raw"
+    return str(ROOT / "data") if full.is_dir() else str(tmp_path_factory.mktemp("data"))
+
+
+def run(*arguments: str, cwd: Path | str = ROOT, timeout: float = 120) -> subprocess.CompletedProcess:
+    """Run a script of the project as a user would: `run("began.py", "--steps", "10")`."""
+    script, *rest = arguments
+    command = [sys.executable, str(ROOT / script), *map(str, rest)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def start(*arguments: str, cwd: Path | str = ROOT) -> subprocess.Popen:
+    """The same, not waited for."""
+    script, *rest = arguments
+    command = [sys.executable, str(ROOT / script), *map(str, rest)]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint, by their path in it."""
+    if isinstance(content, torch.Tensor):
+        return {name: content}
+    if isinstance(content, dict):
+        items = content.items()
+    elif isinstance(content, list | tuple):
+        items = enumerate(content)
+    else:
+        return {}
+    return {k: v for key, value in items for k, v in tensors(value, f"{name}/{key}").items()}
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Two runs ended with the same tensors, log and pictures."""
+    a, b = (tensors(common.read_checkpoint(folder, None, "cpu")) for folder in (first, second))
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+    names = ["log.csv", "samples.png", *(f"samples/{p.name}" for p in (first / "samples").iterdir())]
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name

@@ -1,0 +1,246 @@
+"""fgan.py's table and losses against numeric suprema, closed forms and finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, optimize, stats
+from torch import nn
+
+import fgan
+
+ALPHAS = {f"alpha {a}": fgan.alpha_divergence(a) for a in (-1.0, 0.3, 0.5, 0.8, 1.5, 2.0, 3.0)}
+WEIGHTED = {f"pi {p}": fgan.weighted_jensen_shannon(p) for p in (0.1, 0.5, 0.9)}
+ALL = {**fgan.DIVERGENCES, **ALPHAS, **WEIGHTED}
+AT_ONE = {"gan": -math.log(4)}
+
+each = pytest.mark.parametrize("name", ALL)
+
+
+def f_at(name: str, u: float) -> float:
+    return ALL[name].f(torch.tensor(u, dtype=torch.float64)).item()
+
+
+@each
+def test_f_is_convex_and_has_the_papers_value_at_one(name):
+    f = ALL[name].f
+    u = torch.logspace(-6, 4, 4001, dtype=torch.float64)
+    a, b, c = u[:-2], u[1:-1], u[2:]
+    chord = (f(a) * (c - b) + f(c) * (b - a)) / (c - a)
+    assert (chord - f(b) >= -1e-9 * (1 + f(b).abs())).all()
+    assert f_at(name, 1.0) == pytest.approx(AT_ONE.get(name, 0.0), abs=1e-12)
+
+
+@each
+def test_activation_increases(name):
+    v = torch.linspace(-12, 12, 2001, dtype=torch.float64)
+    assert (ALL[name].activation(v).diff() > 0).all()
+
+
+@each
+def test_conjugate_is_the_numeric_supremum(name):
+    """f*(t) = sup_u { u t − f(u) }, for t from all over the image of g_f."""
+    divergence = ALL[name]
+    v = torch.linspace(-4, 4, 41, dtype=torch.float64)
+    for t in divergence.activation(v).tolist():
+
+        def minus(log_u, t=t):
+            u = math.exp(log_u)
+            return f_at(name, u) - u * t
+
+        grid = np.linspace(-60, 60, 1201)
+        best = grid[np.argmin([minus(x) for x in grid])]
+        found = optimize.minimize_scalar(minus, bounds=(best - 0.1, best + 0.1), method="bounded", options={"xatol": 1e-12})
+        supremum = max(-found.fun, -minus(best))
+        conjugate = divergence.conjugate(torch.tensor(t, dtype=torch.float64)).item()
+        assert conjugate == pytest.approx(supremum, rel=1e-6, abs=1e-6), f"t = {t}"
+
+
+@each
+def test_composite_is_the_conjugate_of_the_activation(name):
+    v = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    divergence = ALL[name]
+    torch.testing.assert_close(divergence.composite(v), divergence.conjugate(divergence.activation(v)), rtol=1e-7, atol=1e-9)
+
+
+P, Q = stats.norm(0.3, 1.0), stats.norm(-0.2, 1.1)
+X = np.linspace(-12, 12, 200_001)
+RATIO = torch.from_numpy(np.exp(P.logpdf(X) - Q.logpdf(X)))
+
+
+def expect(density, values: torch.Tensor) -> float:
+    return integrate.trapezoid(density.pdf(X) * values.numpy(), X)
+
+
+def kl(m1: float, s1: float, m2: float, s2: float) -> float:
+    return math.log(s2 / s1) + (s1**2 + (m1 - m2) ** 2) / (2 * s2**2) - 0.5
+
+
+def gaussian_power(a: float) -> float:
+    """∫ pᵃ q¹⁻ᵃ of the two Gaussians."""
+    (m1, s1), (m2, s2) = (0.3, 1.0), (-0.2, 1.1)
+    variance = a * s2**2 + (1 - a) * s1**2
+    return s1 ** (1 - a) * s2**a / math.sqrt(variance) * math.exp(-a * (1 - a) * (m1 - m2) ** 2 / (2 * variance))
+
+
+CLOSED_FORMS = {
+    "kl": kl(0.3, 1.0, -0.2, 1.1),
+    "reverse_kl": kl(-0.2, 1.1, 0.3, 1.0),
+    "jeffreys": kl(0.3, 1.0, -0.2, 1.1) + kl(-0.2, 1.1, 0.3, 1.0),
+    "squared_hellinger": 2 - 2 * gaussian_power(0.5),
+    "pearson_chi2": gaussian_power(2.0) - 1,
+    "neyman_chi2": gaussian_power(-1.0) - 1,
+    **{f"alpha {a}": (gaussian_power(a) - 1) / (a * (a - 1)) for a in (-1.0, 0.3, 0.5, 0.8, 1.5, 2.0, 3.0)},
+}
+
+
+def divergence_of_gaussians(name: str) -> float:
+    """In closed form where there is one, else ∫ q f(p/q)."""
+    return CLOSED_FORMS.get(name, expect(Q, ALL[name].f(RATIO)))
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_f_gives_the_closed_form(name):
+    assert expect(Q, ALL[name].f(RATIO)) == pytest.approx(CLOSED_FORMS[name], rel=1e-6)
+
+
+def test_jensen_shannon_gan_and_total_variation_are_what_they_are_called():
+    p, q = P.pdf(X), Q.pdf(X)
+    m = (p + q) / 2
+    jsd = 0.5 * integrate.trapezoid(p * np.log(p / m) + q * np.log(q / m), X)
+    assert divergence_of_gaussians("jensen_shannon") == pytest.approx(2 * jsd, rel=1e-8)
+    assert divergence_of_gaussians("gan") == pytest.approx(2 * jsd - math.log(4), rel=1e-8)
+    assert divergence_of_gaussians("total_variation") == pytest.approx(0.5 * integrate.trapezoid(abs(p - q), X), rel=1e-8)
+
+
+@each
+def test_the_bound_is_tight_at_the_optimal_T_and_never_exceeded(name):
+    divergence, truth = ALL[name], divergence_of_gaussians(name)
+    u = RATIO.clone().requires_grad_()
+    (optimal,) = torch.autograd.grad(divergence.f(u).sum(), u)  # T* = f'(p/q)
+    if name != "total_variation":  # whose f' is ±½, at the very edge of the domain
+        bound = expect(P, optimal) - expect(Q, divergence.conjugate(optimal))
+        assert bound == pytest.approx(truth, rel=1e-5, abs=1e-7)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        a, b, c = torch.randn(3, generator=generator, dtype=torch.float64).tolist()
+        v = a + b * torch.from_numpy(X).clamp(-3, 3) + c * torch.from_numpy(np.sin(X))
+        assert expect(P, divergence.activation(v)) - expect(Q, divergence.composite(v)) <= truth + 1e-9
+
+
+@each
+@pytest.mark.parametrize("objective", ["practical", "minimax"])
+def test_gradients_equal_finite_differences(name, objective):
+    v = torch.tensor([[-3.1, -0.7, 0.2], [0.5, 0.9, 1.4]], dtype=torch.float64, requires_grad=True)
+    w = (v.detach() / 2 + 0.3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: fgan.critic_loss(ALL[name], a, b), (v, w))
+    assert torch.autograd.gradcheck(lambda a: fgan.generator_loss(ALL[name], a, objective), v)
+
+
+@each
+def test_losses_are_finite_wherever_float32_holds_the_value(name):
+    divergence = ALL[name]
+    v = torch.linspace(-50, 50, 2001)
+    for function in (divergence.activation, divergence.composite):
+        x = v.clone().requires_grad_()
+        y = function(x)
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        x64 = v.double().requires_grad_()
+        y64 = function(x64)
+        (slope64,) = torch.autograd.grad(y64.sum(), x64)
+        largest = torch.finfo(torch.float32).max / 1e4  # leaves room for the factors of the chain rule
+        holds = (y64.abs() < largest) & (slope64.abs() < largest)
+        assert torch.isfinite(y[holds]).all()
+        assert torch.isfinite(slope[holds]).all()
+        torch.testing.assert_close(y[holds].double(), y64[holds], rtol=2e-4, atol=1e-5)
+
+
+@each
+def test_float64_and_shape_are_kept(name):
+    v = torch.randn(2, 3, 4, dtype=torch.float64)
+    for function in (ALL[name].activation, ALL[name].composite):
+        assert function(v).shape == v.shape
+        assert function(v).dtype == torch.float64
+    assert ALL[name].f(v.exp()).dtype == torch.float64
+    assert ALL[name].conjugate(ALL[name].activation(v)).shape == v.shape
+
+
+def test_losses_by_hand():
+    """kl: F = mean v_real − mean e^{v_fake − 1}."""
+    kl_row = fgan.DIVERGENCES["kl"]
+    v_real, v_fake = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])
+    assert fgan.critic_loss(kl_row, v_real, v_fake).item() == pytest.approx(-(2.0 - 1.0))
+    assert fgan.generator_loss(kl_row, v_fake).item() == pytest.approx(-1.0)
+    assert fgan.generator_loss(kl_row, v_fake, "minimax").item() == pytest.approx(-1.0)
+    gan = fgan.DIVERGENCES["gan"]
+    expected = nn.functional.binary_cross_entropy_with_logits(v_real, torch.ones(2))
+    expected = expected + nn.functional.binary_cross_entropy_with_logits(v_fake, torch.zeros(2))
+    torch.testing.assert_close(fgan.critic_loss(gan, v_real, v_fake), expected)
+
+
+# The experiment of the paper's section 2.4: one Gaussian fitted to a mixture of two, by the game.
+
+MIXTURE = [(0.6, -0.8, 0.5), (0.4, 0.9, 0.8)]  # weight, mean, standard deviation
+
+
+def mixture_pdf(x: np.ndarray) -> np.ndarray:
+    return sum(w * stats.norm.pdf(x, m, s) for w, m, s in MIXTURE)
+
+
+def best_fit(name: str) -> np.ndarray:
+    """μ, σ that minimise the divergence itself, by numeric integration."""
+    x = np.linspace(-15, 15, 6001)
+    p = mixture_pdf(x)
+
+    def divergence(theta):
+        q = stats.norm.pdf(x, theta[0], math.exp(theta[1])) + 1e-290
+        values = fgan.DIVERGENCES[name].f(torch.from_numpy((p + 1e-290) / q)).numpy() * q
+        return integrate.trapezoid(np.nan_to_num(values, nan=1e9, posinf=1e9), x)
+
+    fits = [optimize.minimize(divergence, [m, s], method="Nelder-Mead") for m, s in ((0.0, 0.3), (-1.0, -0.5))]
+    best = min(fits, key=lambda fit: fit.fun).x
+    return np.array([best[0], math.exp(best[1])])
+
+
+def fit_by_the_game(name: str) -> np.ndarray:
+    """μ, σ found by G against a small V. Expectations are integrals on a grid, so that no noise blurs them."""
+    torch.manual_seed(0)
+    divergence = fgan.DIVERGENCES[name]
+    x = torch.linspace(-6, 6, 257, dtype=torch.float64)[:, None]
+    z = torch.linspace(-5, 5, 257, dtype=torch.float64)[:, None]
+    weight_x = torch.from_numpy(mixture_pdf(x.numpy())) * (x[1] - x[0]) * len(x)  # so that a mean is an integral
+    weight_z = torch.from_numpy(stats.norm.pdf(z.numpy())) * (z[1] - z[0]) * len(z)
+    V = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1)).double()
+    theta = torch.tensor([0.0, 0.3], dtype=torch.float64, requires_grad=True)
+    weighted = fgan.Divergence(  # the losses take the mean of what these return
+        divergence.f,
+        activation=lambda v: weight_x * divergence.activation(v),
+        conjugate=divergence.conjugate,
+        composite=lambda v: weight_z * divergence.composite(v),
+    )
+    steps = 1200
+    opt_V = torch.optim.Adam(V.parameters(), lr=5e-3, betas=(0.5, 0.99), fused=True)
+    opt_G = torch.optim.Adam([theta], lr=1e-2, betas=(0.5, 0.9))
+    path = []
+    for step in range(steps):
+        opt_G.param_groups[0]["lr"] = 1e-2 * (1 - step / steps) + 1e-4
+        for _ in range(3):
+            fake = (theta[0] + theta[1].exp() * z).detach()
+            loss = fgan.critic_loss(weighted, V(x), V(fake))
+            opt_V.zero_grad()
+            loss.backward()
+            opt_V.step()
+        loss = fgan.generator_loss(weighted, V(theta[0] + theta[1].exp() * z), "minimax")
+        opt_G.zero_grad()
+        loss.backward()
+        opt_G.step()
+        path.append([theta[0].item(), theta[1].exp().item()])
+    return np.mean(path[-200:], axis=0)
+
+
+@pytest.mark.parametrize("name", ["kl", "reverse_kl", "jensen_shannon", "jeffreys", "pearson_chi2"])
+def test_the_game_finds_the_minimum_of_the_true_divergence(name):
+    truth, found = best_fit(name), fit_by_the_game(name)
+    # a few percent of the mixture's own scale, σ = 1.5
+    assert found == pytest.approx(truth, rel=0.05, abs=0.05), (truth, found)

@@ -1,0 +1,156 @@
+"""WGAN."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+import common
+
+
+@dataclass(kw_only=True)
+class Hyperparameters(common.Options):
+    """Change a default here, or give it as a flag: python FILE --lr 1e-3."""
+
+    # The game
+    n_critic: int = 2
+    """Updates of D per update of G."""
+    c: float = 0.02
+    """Every weight of D is clipped to [−c, c]."""
+
+    # The optimisation
+    steps: int = 2500
+    """Updates of G in all."""
+    batch_size: int = 64
+    """m, images per update."""
+    lr: float = 5e-4
+    """α, the learning rate of both players."""
+    average: float = 0.99
+    """Decay of the running average of G's weights, from which the samples come; 0: G itself."""
+    seed: int = 0
+    """Of the weights, the noise and the choice of images."""
+
+    # The networks
+    z_dim: int = 64
+    """Length of the noise z, each number from U(−1, 1)."""
+    width: int = 32
+    """Channels at the highest resolution; they double with every halving of the image."""
+
+    out: str = "out/wgan"
+    """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        common.require(self.c > 0, "--c", self.c, "above 0")
+        size = self.image_size
+        common.require(size % 2 ** stages(size) == 0, "--image-size", size, "4, 5, 6 or 7 times a power of 2")
+
+
+def stages(size: int) -> int:
+    """How often a side of `size` pixels is halved until it is 4 to 7 pixels long: 28 → 14 → 7, so 2."""
+    return max(0, (size // 4).bit_length() - 1)
+
+
+class Generator(nn.Module):
+    """z (N×z_dim) to images (N×C×H×W in [−1, 1])."""
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        super().__init__()
+        n = stages(hp.image_size)
+        small, channels = hp.image_size >> n, hp.width << (n - 1)
+        # The first layer makes a small map of many channels out of z; each further one doubles its side
+        layers: list[nn.Module] = [
+            nn.Linear(hp.z_dim, channels * small**2, bias=False),
+            nn.Unflatten(1, (channels, small, small)),
+        ]
+        for _ in range(n - 1):
+            layers += [
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False),
+            ]
+            channels //= 2
+        layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(channels, hp.channels, 4, stride=2, padding=1), nn.Tanh()]
+        self.net = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z).float()
+
+
+class Discriminator(nn.Module):
+    """Images (N×C×H×W in [−1, 1]) to one unbounded number each (N), larger for more real."""
+
+    def __init__(self, hp: Hyperparameters) -> None:
+        super().__init__()
+        n, channels = stages(hp.image_size), hp.width
+        layers: list[nn.Module] = [nn.Conv2d(hp.channels, channels, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for _ in range(n - 1):
+            layers += [
+                nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
+                nn.BatchNorm2d(2 * channels, track_running_stats=False),  # D is never used in eval mode
+                nn.LeakyReLU(0.2),
+            ]
+            channels *= 2
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (hp.image_size >> n) ** 2, 1))
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(1).float()
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights from N(0, 0.02); BatchNorm's factors, which start at 1, from N(1, 0.02)."""
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
+
+
+def critic_loss(d_real: Tensor, d_fake: Tensor) -> Tensor:
+    """What D minimises, from its outputs for N real and N generated images."""
+    return d_fake.mean() - d_real.mean()
+
+
+def generator_loss(d_fake: Tensor) -> Tensor:
+    """What G minimises, from D's outputs for N generated images."""
+    return -d_fake.mean()
+
+
+def train(hp: Hyperparameters) -> None:
+    """Algorithm 1 of the paper."""
+    run = common.Run(hp)
+    G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
+    G_average = copy.deepcopy(G)
+    opt_G, opt_D = (torch.optim.RMSprop(net.parameters(), hp.lr, foreach=True) for net in (G, D))
+
+    for _ in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D):
+        # D: maximise  E D(x) − E D(G(z)),  all weights in [−c, c]
+        for _ in range(hp.n_critic):
+            x = run.real()
+            with torch.no_grad():  # G only serves here; it learns below
+                fake = G(run.noise())
+            d_real, d_fake = D(x), D(fake)
+            loss_D = critic_loss(d_real, d_fake)
+            opt_D.zero_grad()
+            loss_D.backward()
+            common.average_gradients(D)
+            opt_D.step()
+            with torch.no_grad():
+                for weight in D.parameters():
+                    weight.clamp_(-hp.c, hp.c)
+
+        # G: maximise  E D(G(z))
+        with common.frozen(D):
+            loss_G = generator_loss(D(G(run.noise())))
+        opt_G.zero_grad()
+        loss_G.backward()
+        common.average_gradients(G)
+        opt_G.step()
+        common.average_weights(G_average, G, hp.average)
+
+        run.log(loss_D=loss_D, loss_G=loss_G, wasserstein=(d_real - d_fake).mean())
+
+
+if __name__ == "__main__":
+    common.main(Hyperparameters, Generator, train)
