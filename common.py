@@ -118,6 +118,7 @@ class Options:
             decays = getattr(self, name, 0)
             inside = all(0 <= decay < 1 for decay in (decays if isinstance(decays, tuple) else (decays,)))
             require(inside, flag(name), decays, "in [0, 1)")
+        require(not (self.resume and self.overwrite), "--resume --overwrite", "", "one of the two")
         require(self.out.strip() != "", "--out", repr(self.out), "the name of a folder")
 
 
@@ -190,6 +191,8 @@ def load_images(
     `train` chooses between the images to learn from and those held out (a folder has no held-out
     part: then it makes no difference). Raises UserError with the way out if they can't be had.
     """
+    if Path(data_dir).exists() and not Path(data_dir).is_dir():
+        raise UserError(f"--data-dir {data_dir} is not a folder: name one, or a place where one can be made")
     if data == "cifar10":
         dataset = load_cifar10(Path(data_dir), train)
     elif data in IDX_FILES:
@@ -521,7 +524,9 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
     130 Ctrl-C, 143 SIGTERM.
     """
     script = script_name(Hyperparameters)
-    hp = tyro.cli(Hyperparameters, prog=f"{script}.py", description=first_line(sys.modules[Hyperparameters.__module__].__doc__))
+    hp = tyro.cli(
+        Hyperparameters, prog=f"{script}.py", description=first_line(sys.modules[Hyperparameters.__module__].__doc__)
+    )
     try:
         start_processes(hp.device)
         if hp.sample:
@@ -539,7 +544,7 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
 
 
 def script_name(Hyperparameters: type[Options]) -> str:
-    """"began" for the Hyperparameters of began.py, also while that is the main program."""
+    """ "began" for the Hyperparameters of began.py, also while that is the main program."""
     return Path(inspect.getfile(Hyperparameters)).stem
 
 

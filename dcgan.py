@@ -64,7 +64,7 @@ class Hyperparameters(common.Options):
     """Updates of G in all."""
     batch_size: int = 64
     """m, images per update."""
-    lr: float = 5e-4
+    lr: float = 1e-3
     """α, the learning rate of both players."""
     betas: tuple[float, float] = (0.5, 0.99)
     """Adam's β₁ and β₂."""

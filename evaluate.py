@@ -33,6 +33,8 @@ import shlex
 import subprocess
 import sys
 import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -251,3 +253,299 @@ def classify(classifier: Classifier, images: Tensor, device: torch.device) -> tu
     parts = [classifier(common.to_float(part.to(device))) for part in images.split(500)]
     features, logits = zip(*parts)
     return torch.cat(features), torch.cat(logits)
+
+
+# --------------------------------------------------------------------------------------------------
+# What is evaluated, and against what
+# --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Samples:
+    """Generated images (uint8 N×C×H×W) and what is known of their making."""
+
+    images: Tensor
+    data: str  # the data set to compare with
+    metrics: Path  # where the numbers go
+    picture: Path
+    between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
+
+
+def load_samples(target: str, options: Options, device: torch.device) -> Samples:
+    """Images of a run folder, an .npz file or a folder of pictures. Raises UserError if it is none of these."""
+    path = Path(target)
+    if path.suffix == ".npz":
+        return Samples(
+            read_npz(path), options.data, path.with_suffix(".metrics.json"), path.with_suffix(".evaluate.png")
+        )
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such run folder, .npz file or folder of pictures")
+    if not (path / common.CHECKPOINT).exists() and any(path.glob("*.png")):
+        images = read_pictures(path)
+        return Samples(images, options.data, path / "metrics.json", path / "evaluate.png")
+    checkpoint = common.read_checkpoint(path, None, device)
+    module = script_of(checkpoint["script"], path)
+    G, hp = common.load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
+    z = common.noise_from_seed(options.sample_seed, options.samples, hp.z_dim).to(device)
+    images = common.to_uint8(common.generate(G, z))
+    lines = torch.stack(
+        [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
+    )
+    between = common.to_uint8(common.generate(G, lines)).view(2, 12, *images.shape[1:])
+    data = checkpoint["hyperparameters"]["data"]
+    return Samples(images, data, path / "metrics.json", path / "evaluate.png", between)
+
+
+def script_of(name: str, folder: Path):
+    """The script that wrote a checkpoint, as a module."""
+    file = Path(__file__).with_name(f"{name}.py")
+    if not name.isidentifier() or not file.exists():
+        raise UserError(f"{folder / common.CHECKPOINT} was written by an unknown script, {name!r:.50}")
+    module = importlib.import_module(name)
+    if not hasattr(module, "Generator"):
+        raise UserError(f"{folder / common.CHECKPOINT} was written by {name}.py, which makes no images")
+    return module
+
+
+def read_npz(path: Path) -> Tensor:
+    """arr_0 of an .npz file: uint8, N×H×W×C with C 1 or 3 → N×C×H×W."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "arr_0" not in archive:
+                raise UserError(f"{path} has no arr_0, only {', '.join(archive) or 'nothing'}")
+            array = archive["arr_0"]
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {path}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise UserError(f"{path} is no whole .npz file: {common.first_line(error)}") from error
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
+        raise UserError(f"{path}: arr_0 is {array.dtype} {array.shape}; it must be uint8, N×H×W×C with C 1 or 3")
+    if array.shape[1] != array.shape[2]:
+        raise UserError(f"{path}: arr_0 has images of {array.shape[1]}×{array.shape[2]} pixels; they must be square")
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()
+
+
+def read_pictures(folder: Path) -> Tensor:
+    """All PNGs directly in a folder, which must be alike in size: uint8 N×C×H×W."""
+    arrays = []
+    for path in sorted(folder.glob("*.png")):
+        try:
+            with Image.open(path) as image:
+                arrays.append(np.asarray(image if image.mode == "L" else image.convert("RGB")))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{path} can't be read as a picture: {common.first_line(error)}") from error
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1 or shapes[0][0] != shapes[0][1]:
+        raise UserError(
+            f"{folder}: the pictures must be square, of one size and mode; found {shapes[0]} and {shapes[-1]}"
+        )
+    pictures = torch.from_numpy(np.stack(arrays))
+    return pictures.view(*pictures.shape[:3], -1).permute(0, 3, 1, 2).contiguous()
+
+
+class Reference:
+    """The real images of a data set, in the shape of the samples, and their features."""
+
+    def __init__(self, data: str, shape: torch.Size, data_dir: str, device: torch.device) -> None:
+        channels, size = shape[0], shape[1]
+        self.device = device
+        self.train = common.load_images(data, data_dir, size, channels)
+        self.test = common.load_images(data, data_dir, size, channels, train=False)
+        self.classifier = None
+        if self.train.labels is not None:
+            self.classifier = load_classifier(self.train, self.test, data, data_dir, device)
+        else:  # no held-out part: one random half stands in for it
+            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
+            half = len(order) // 2
+            images = self.train.images
+            self.train = common.Dataset(images[order[half:]], None, self.train.source)
+            self.test = common.Dataset(images[order[:half]], None, self.train.source)
+        self.train_pixels = pixels(self.train.images, device)
+        self.floors: dict[tuple[int, int], dict] = {}
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features N×d of uint8 images and their logits; without a classifier the pixels, and None."""
+        if self.classifier is None:
+            return pixels(images, self.device), None
+        return classify(self.classifier, images, self.device)
+
+    def measure(self, images: Tensor, k: int) -> dict:
+        """All numbers for uint8 images N×C×H×W against as many random training images."""
+        chosen = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))[: len(images)]
+        real, _ = self.features(self.train.images[chosen])
+        fake, logits = self.features(images)
+        distance, _ = nearest(pixels(images, self.device), self.train_pixels)
+        numbers = dict.fromkeys(SCALARS)
+        numbers |= neighbourhoods(real, fake, k)
+        numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
+        if logits is not None:
+            share = logits.argmax(1).bincount(minlength=logits.shape[1]).double() / len(images)
+            numbers |= {"fid": fid(real, fake), "kid": kid(real, fake), "inception_score": inception_score(logits)}
+            # covered: at least a tenth of the share that it would have if all were equally frequent
+            numbers |= {"classes": int((share >= 0.1 / len(share)).sum()), "class_share": share.tolist()}
+        return numbers
+
+    def floor(self, count: int, k: int) -> dict:
+        """The same numbers for `count` held-out real images."""
+        if (count, k) not in self.floors:
+            self.floors[count, k] = self.measure(self.test.images[:count], k)
+        return self.floors[count, k]
+
+
+def pixels(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 N×C×H×W to N×d in [0, 1], at most 32 pixels wide: what 'nearest' means for memorisation."""
+    parts = []
+    for part in images.split(4096):
+        values = part.to(device).float() / 255
+        if values.shape[-1] > 32:
+            values = F.interpolate(values, size=(32, 32), mode="area")
+        parts.append(values.flatten(1))
+    return torch.cat(parts)
+
+
+def evaluate(target: str, options: Options, references: dict) -> dict:
+    """All numbers of one target; writes metrics.json and evaluate.png. Raises UserError."""
+    device = common.choose_device(options.device)
+    samples = load_samples(target, options, device)
+    key = (samples.data, tuple(samples.images.shape[1:]))
+    if key not in references:
+        references[key] = Reference(samples.data, samples.images.shape[1:], options.data_dir, device)
+    reference = references[key]
+    count = min(len(samples.images), len(reference.test.images), options.samples)
+    if count < 100:
+        raise UserError(
+            f"{target}: {count} images to compare; the metrics need at least 100 samples and held-out real ones"
+        )
+    images = samples.images[:count]
+    numbers = reference.measure(images, options.k)
+    numbers["floor"] = reference.floor(count, options.k)
+    common.write_file(samples.metrics, json.dumps(numbers, indent=2).encode())
+    draw(images, samples.between, numbers, reference, samples.picture)
+    if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
+        print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
+    if reference.classifier is None:
+        print(f"{samples.data}: without labels there is no classifier, hence no {', '.join(NEEDS_LABELS)}")
+    return numbers
+
+
+def draw(images: Tensor, between: Tensor | None, numbers: dict, reference: Reference, path: Path) -> None:
+    """Samples above their nearest training images, walks between noise vectors, the class histogram."""
+    from matplotlib.figure import Figure
+
+    shown = images[:24]
+    _, index = nearest(pixels(shown, reference.device), reference.train_pixels)
+    neighbours = reference.train.images[index.cpu()]
+    rows = [shown[:12], neighbours[:12], shown[12:24], neighbours[12:24]]
+    panels = [("samples, and below each its nearest training image", common.grid(torch.cat(rows), columns=12))]
+    if between is not None:
+        panels.append(
+            ("from one noise vector to another", common.grid(between.flatten(0, 1), columns=between.shape[1]))
+        )
+    share = numbers["class_share"]
+    heights = [picture.height / picture.width * 10 for _, picture in panels] + [2.0] * (share is not None)
+    figure = Figure(figsize=(10, sum(heights) + 0.4 * len(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axis, (title, picture) in zip(axes, panels):
+        axis.imshow(picture)
+        axis.set_title(title, fontsize=10)
+        axis.axis("off")
+    if share is not None:
+        places = np.arange(len(share))
+        axes[-1].bar(places - 0.2, share, 0.4, label="samples")
+        axes[-1].bar(places + 0.2, numbers["floor"]["class_share"], 0.4, label="real, held out")
+        axes[-1].set_xticks(places)
+        axes[-1].set_title("share of each class", fontsize=10)
+        axes[-1].legend(fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    common.write_file(path, buffer.getvalue())
+
+
+# --------------------------------------------------------------------------------------------------
+# Tables, and many seeds
+# --------------------------------------------------------------------------------------------------
+
+
+def print_table(columns: dict[str, dict]) -> None:
+    """One row per metric; a column per target, and the floor."""
+    width = max(14, *(len(name) for name in columns))
+    print(f"{'':16}" + "".join(f"{name:>{width + 2}}" for name in columns))
+    for key in (*SCALARS, "samples"):
+        cells = ["–" if numbers[key] is None else f"{numbers[key]:.4g}" for numbers in columns.values()]
+        print(f"{key:16}" + "".join(f"{cell:>{width + 2}}" for cell in cells))
+
+
+def train_seeds(options: Options) -> dict[str, list[str]]:
+    """Train every script with every seed, `jobs` at a time; script to run folders."""
+    folders: dict[str, list[str]] = {}
+    waiting = []
+    for script in options.targets:
+        name = Path(script).stem
+        if not Path(script).is_file() or Path(script).suffix != ".py":
+            raise UserError(f"{script}: with --seeds the targets are scripts, such as began.py")
+        for seed in range(options.seeds):
+            folder = f"{options.out}/{name}-{seed}"
+            folders.setdefault(script, []).append(folder)
+            words = [sys.executable, script, *shlex.split(options.flags), "--seed", str(seed), "--out", folder]
+            waiting.append([*words, "--data-dir", options.data_dir, "--overwrite"])
+    environment = dict(os.environ)
+    if options.jobs > 1:
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
+    with ThreadPoolExecutor(options.jobs) as pool, tqdm(total=len(waiting), desc="trainings", unit="") as bar:
+
+        def train(words: list[str]) -> None:
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise UserError(
+                    f"{shlex.join(words[1:])} failed: {common.first_line(done.stderr.strip().splitlines()[-1])}"
+                )
+            bar.update()
+
+        list(pool.map(train, waiting))
+    return folders
+
+
+COLUMNS = ("fid", "precision", "recall", "coverage", "classes")  # of the results over seeds
+
+
+def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]]) -> None:
+    """A Markdown table: mean ± standard deviation over seeds."""
+    print("| script | " + " | ".join(COLUMNS) + " | seconds |")
+    print("|---" * (len(COLUMNS) + 2) + "|")
+    for script, runs in results.items():
+        cells = [spread([run[key] for run in runs]) for key in COLUMNS] + [spread(seconds[script])]
+        print(f"| {script} | " + " | ".join(cells) + " |")
+
+
+def spread(values: list[float | None]) -> str:
+    """mean ± standard deviation, with three digits of the mean."""
+    if any(value is None for value in values):
+        return "–"
+    mean, deviation = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
+    digits = max(0, 2 - int(np.floor(np.log10(abs(mean) + 1e-12)))) if mean else 2
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def main() -> None:
+    options = tyro.cli(Options, prog="evaluate.py", description=common.first_line(__doc__))
+    references: dict = {}
+    try:
+        if options.seeds:
+            folders = train_seeds(options)
+            results = {script: [evaluate(run, options, references) for run in runs] for script, runs in folders.items()}
+            seconds = {
+                script: [common.read_checkpoint(Path(run), None, "cpu")["seconds"] for run in runs]
+                for script, runs in folders.items()
+            }
+            print_seeds(results, seconds)
+        else:
+            results = {target: evaluate(target, options, references) for target in options.targets}
+            print_table({**results, "real (floor)": next(iter(results.values()))["floor"]})
+    except UserError as error:
+        sys.exit(f"evaluate.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -113,8 +113,12 @@ class Hyperparameters(common.Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        common.require(self.divergence in DIVERGENCES, "--divergence", self.divergence, f"one of {', '.join(DIVERGENCES)}")
-        common.require(self.alpha not in (0, 1) and math.isfinite(self.alpha), "--alpha", self.alpha, "a number but 0 and 1")
+        common.require(
+            self.divergence in DIVERGENCES, "--divergence", self.divergence, f"one of {', '.join(DIVERGENCES)}"
+        )
+        common.require(
+            self.alpha not in (0, 1) and math.isfinite(self.alpha), "--alpha", self.alpha, "a number but 0 and 1"
+        )
         common.require(0 < self.pi < 1, "--pi", self.pi, "in (0, 1)")
         for name in ("G_hidden", "V_hidden"):
             common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")

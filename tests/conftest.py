@@ -1,5 +1,6 @@
 """What the tests share: the project on the path, the repository's real digits, a run in a subprocess."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -66,3 +67,31 @@ def assert_same_run(first: Path, second: Path) -> None:
     names = ["log.csv", "samples.png", *(f"samples/{p.name}" for p in (first / "samples").iterdir())]
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+@pytest.fixture
+def command_line(tmp_path, monkeypatch, capfd, data_dir):
+    """Call a script's command line in this process, in an empty folder; gives exit code, stdout, stderr."""
+
+    def call(script: str, *arguments: object, data: bool = True) -> tuple[int, str, str]:
+        module = importlib.import_module(script)
+        words = [str(a) for a in arguments]
+        if data:
+            words += ["--data-dir", data_dir]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *words])
+        code = 0
+        try:
+            common.main(module.Hyperparameters, module.Generator, module.train)
+        except SystemExit as stop:
+            code = stop.code
+            if isinstance(code, str):  # what Python does with it on leaving
+                print(code, file=sys.stderr)
+                code = 1
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+TINY = ("--steps", 6, "--batch-size", 8, "--sample-every", 3, "--log-every", 2, "--checkpoint-every", 4)

@@ -51,7 +51,9 @@ def test_conjugate_is_the_numeric_supremum(name):
 
         grid = np.linspace(-60, 60, 1201)
         best = grid[np.argmin([minus(x) for x in grid])]
-        found = optimize.minimize_scalar(minus, bounds=(best - 0.1, best + 0.1), method="bounded", options={"xatol": 1e-12})
+        found = optimize.minimize_scalar(
+            minus, bounds=(best - 0.1, best + 0.1), method="bounded", options={"xatol": 1e-12}
+        )
         supremum = max(-found.fun, -minus(best))
         conjugate = divergence.conjugate(torch.tensor(t, dtype=torch.float64)).item()
         assert conjugate == pytest.approx(supremum, rel=1e-6, abs=1e-6), f"t = {t}"
@@ -61,7 +63,9 @@ def test_conjugate_is_the_numeric_supremum(name):
 def test_composite_is_the_conjugate_of_the_activation(name):
     v = torch.linspace(-6, 6, 241, dtype=torch.float64)
     divergence = ALL[name]
-    torch.testing.assert_close(divergence.composite(v), divergence.conjugate(divergence.activation(v)), rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(
+        divergence.composite(v), divergence.conjugate(divergence.activation(v)), rtol=1e-7, atol=1e-9
+    )
 
 
 P, Q = stats.norm(0.3, 1.0), stats.norm(-0.2, 1.1)
@@ -111,7 +115,9 @@ def test_jensen_shannon_gan_and_total_variation_are_what_they_are_called():
     jsd = 0.5 * integrate.trapezoid(p * np.log(p / m) + q * np.log(q / m), X)
     assert divergence_of_gaussians("jensen_shannon") == pytest.approx(2 * jsd, rel=1e-8)
     assert divergence_of_gaussians("gan") == pytest.approx(2 * jsd - math.log(4), rel=1e-8)
-    assert divergence_of_gaussians("total_variation") == pytest.approx(0.5 * integrate.trapezoid(abs(p - q), X), rel=1e-8)
+    assert divergence_of_gaussians("total_variation") == pytest.approx(
+        0.5 * integrate.trapezoid(abs(p - q), X), rel=1e-8
+    )
 
 
 @each

@@ -1,0 +1,576 @@
+"""How fast the training loops are, and how fast they get good.
+
+    python tests/benchmark.py                steps/s of each script's loop, of its bare step, of a textbook loop
+    python tests/benchmark.py --quality      FID over wall-clock: the five defaults and five settings in use
+    python tests/benchmark.py --processes    images/s for one and two processes, and the cost of averaging
+
+Loop, bare step and textbook loop are one and the same `train` function; what stands around it is exchanged:
+    loop      as it is
+    bare      forward, backward and optimizers alone: one fixed batch, one fixed noise, nothing logged or averaged
+    textbook  a DataLoader with transforms, unfused optimizers, .item() of every loss at every step, float32,
+              gradients for D in G's step, G's graph kept in D's step
+"""
+
+import contextlib
+import importlib
+import io
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import tyro  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torchvision import datasets, transforms  # noqa: E402
+
+import common  # noqa: E402
+import evaluate  # noqa: E402
+
+SCRIPTS = ("began", "fgan", "dcgan", "wgan", "wgan_gp")
+
+
+@dataclass(kw_only=True)
+class Options:
+    """What to measure, and for how long."""
+
+    quality: bool = False
+    """FID over wall-clock instead of steps/s."""
+    processes: bool = False
+    """Images/s for one and two processes instead."""
+    scripts: tuple[str, ...] = SCRIPTS
+    """Which scripts."""
+    steps: int = 100
+    """Steps per measurement."""
+    repeats: int = 5
+    """Measurements of each kind, interleaved; the median counts."""
+    seconds: float = 120
+    """--quality: wall-clock of each training."""
+    seeds: int = 3
+    """--quality: trainings of each setting."""
+    data_dir: str = "data"
+    """Folder of the data sets."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    compile: bool = False
+    """Measure the loop with --compile too."""
+    out: str = "out/benchmark.json"
+    """Where the numbers go."""
+
+
+class Enough(Exception):
+    """Raised in a training to end it."""
+
+
+class Loop(common.Run):
+    """The run as it is, with a clock: stops after `limit` steps and keeps the time of each."""
+
+    limit = 100
+    times: list[float]
+
+    def log(self, **values) -> None:
+        super().log(**values)
+        self.tick()
+
+    def tick(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize() if len(Loop.times) in (Loop.limit // 5, Loop.limit) else None
+        Loop.times.append(time.perf_counter())
+        if len(Loop.times) > Loop.limit:
+            raise Enough
+
+
+class Bare(Loop):
+    """Only what the networks do."""
+
+    def steps(self, **parts):
+        self.x, self.z, self.e = super().real(), super().noise(), super().epsilon()
+        for step in itertools.count(1):
+            with torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False):
+                yield step
+
+    def real(self) -> Tensor:
+        return self.x
+
+    def noise(self) -> Tensor:
+        return self.z
+
+    def epsilon(self) -> Tensor:
+        return self.e
+
+    def log(self, **values) -> None:
+        self.tick()
+
+
+class Textbook(Bare):
+    """What tutorials do around the same networks."""
+
+    def steps(self, **parts):
+        class Images(torch.utils.data.Dataset):  # as torchvision's datasets: a PIL image at a time, transformed
+            def __init__(self, images, transform):
+                self.images, self.transform = images, transform
+
+            def __len__(self):
+                return len(self.images)
+
+            def __getitem__(self, i):
+                return self.transform(transforms.functional.to_pil_image(self.images[i]))
+
+        channels = self.images.shape[1]
+        normalise = transforms.Normalize([0.5] * channels, [0.5] * channels)
+        transform = transforms.Compose([transforms.ToTensor(), normalise])
+        loader = DataLoader(Images(self.images.cpu(), transform), self.hp.batch_size, shuffle=True, drop_last=True)
+        self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
+        for step in itertools.count(1):
+            yield step
+
+    def real(self) -> Tensor:
+        return next(self.batches).to(self.device)
+
+    def noise(self) -> Tensor:
+        return common.Run.noise(self)
+
+    def epsilon(self) -> Tensor:
+        return common.Run.epsilon(self)
+
+    def log(self, **values) -> None:
+        for value in values.values():
+            value.item() if isinstance(value, Tensor) else value
+        self.tick()
+
+
+class Unfused:
+    """`torch` with plain optimizers; G's graph is kept where the script has no weights to clip."""
+
+    def __init__(self, keep_graph: bool) -> None:
+        self.optim = type("optim", (), {})()
+        self.optim.Adam = lambda p, lr, betas, **_: torch.optim.Adam(p, lr, betas, foreach=False)
+        self.optim.RMSprop = lambda p, lr, **_: torch.optim.RMSprop(p, lr, foreach=False)
+        if keep_graph:
+            self.no_grad = contextlib.nullcontext
+
+    def __getattr__(self, name: str):
+        return getattr(torch, name)
+
+
+@contextlib.contextmanager
+def surroundings(script: str, kind: str):
+    """Exchange what stands around a script's loop."""
+    module = importlib.import_module(script)
+    kept = common.Run, common.frozen, common.average_weights, module.torch
+    common.Run = {"loop": Loop, "compiled": Loop, "bare": Bare, "textbook": Textbook}[kind]
+    if kind in ("bare", "textbook"):
+        common.average_weights = lambda *_: None
+    if kind == "textbook":
+        common.frozen = contextlib.nullcontext
+        module.torch = Unfused(keep_graph=script in ("dcgan", "wgan_gp"))
+    try:
+        yield module
+    finally:
+        common.Run, common.frozen, common.average_weights, module.torch = kept
+
+
+def time_steps(script: str, kind: str, options: Options, steps: int) -> float:
+    """Steps per second of one script in one surrounding; the first fifth of the steps is warm-up."""
+    Loop.limit, Loop.times = steps, []
+    with tempfile.TemporaryDirectory() as folder, surroundings(script, kind) as module, quiet():
+        hp = module.Hyperparameters(
+            steps=10**9,
+            out=f"{folder}/run",
+            data_dir=options.data_dir,
+            device=options.device,
+            compile=kind == "compiled",
+            precision="float32" if kind == "textbook" else "auto",
+        )
+        with contextlib.suppress(Enough):
+            module.train(hp)
+    first = steps // 5
+    return (steps - first) / (Loop.times[steps] - Loop.times[first])
+
+
+@contextlib.contextmanager
+def quiet():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def flops_of_step(script: str, options: Options) -> float:
+    """Floating-point operations of one step: matrix products and convolutions."""
+    counter, counts = FlopCounterMode(display=False), []
+
+    class Counting(Bare):
+        def log(self, **values) -> None:
+            counts.append(counter.get_total_flops())
+            if len(counts) == 2:
+                raise Enough
+
+    with tempfile.TemporaryDirectory() as folder, surroundings(script, "bare") as module, quiet():
+        common.Run = Counting
+        hp = module.Hyperparameters(steps=9, out=f"{folder}/run", data_dir=options.data_dir, device=options.device)
+        with contextlib.suppress(Enough), counter:
+            module.train(hp)
+    return counts[1] - counts[0]
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """What the machine reaches in a large matrix product."""
+    a = torch.randn(2048, 2048, device=device).to(dtype)
+    best = 0.0
+    for _ in range(20):
+        start = time.perf_counter()
+        a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
+    return best
+
+
+def speed(options: Options) -> None:
+    device = common.choose_device(options.device)
+    kinds = ["loop", "bare", "textbook"] + ["compiled"] * options.compile
+    bfloat16 = common.has_bfloat16_units(device)
+    peak = peak_flops(device, torch.bfloat16 if bfloat16 else torch.float32)
+    print(f"{machine(device)}; matrix product: {peak / 1e9:.0f} GFLOP/s ({'bfloat16' if bfloat16 else 'float32'})\n")
+    print("| script | loop, steps/s | bare step | loop / bare | textbook | loop / textbook | GFLOP/s | of peak |")
+    print("|---|---|---|---|---|---|---|---|")
+    everything = {}
+    for script in options.scripts:
+        rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for _ in range(options.repeats):
+            for kind in kinds:
+                rates[kind].append(time_steps(script, kind, options, options.steps))
+        loop, bare, textbook = (statistics.median(rates[kind]) for kind in kinds[:3])
+        # ratios of neighbours in time, so that a change of the machine's speed cancels
+        to_bare = statistics.median(a / b for a, b in zip(rates["loop"], rates["bare"]))
+        to_textbook = statistics.median(a / b for a, b in zip(rates["loop"], rates["textbook"]))
+        achieved = flops_of_step(script, options) * loop
+        everything[script] = {"rates": rates, "flops": achieved, "peak": peak}
+        print(
+            f"| {script} | {loop:.1f} | {bare:.1f} | {to_bare:.2f} | {textbook:.1f} | {to_textbook:.2f} "
+            f"| {achieved / 1e9:.0f} | {achieved / peak:.1%} |",
+            flush=True,
+        )
+        if options.compile:
+            print(f"| {script} --compile | {statistics.median(rates['compiled']):.1f} | | | | | | |", flush=True)
+    save(options, everything)
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}"
+    model = "CPU"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return f"{model}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def save(options: Options, content: object) -> None:
+    path = Path(options.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1))
+
+
+# Quality over time.
+
+
+def dense(*sizes: int, activation: type[nn.Module], last: nn.Module | None = None, norm: bool = False) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(itertools.pairwise(sizes)):
+        layers.append(nn.Linear(before, after))
+        if i < len(sizes) - 2:
+            layers += [nn.BatchNorm1d(after)] * (norm and i > 0) + [activation()]
+    return nn.Sequential(*layers, *([last] if last is not None else []))
+
+
+class InUse:
+    """A setting that people use today, trained by its own plain loop. `range01`: its images lie in [0, 1]."""
+
+    def __init__(self, name: str, images: Tensor, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.name, self.images, self.range01 = name, images, name in ("began", "fgan")
+        self.batch = 32 if self.range01 else 64
+        self.z_dim = 10 if self.range01 else 100
+        if name in ("began", "fgan"):
+            self.G = dense(10, 128, 784, activation=nn.ReLU, last=nn.Sigmoid())
+            self.D = dense(784, 128, 784 if name == "began" else 1, activation=nn.ReLU)
+            self.opts = [torch.optim.Adam(net.parameters(), 1e-3) for net in (self.G, self.D)]
+            self.k = 0.0
+        elif name == "dcgan":
+            self.G = nn.Sequential(
+                *(
+                    nn.Linear(100, 128 * 64),
+                    nn.Unflatten(1, (128, 8, 8)),
+                    nn.BatchNorm2d(128),
+                    nn.Upsample(scale_factor=2),
+                ),
+                *(
+                    nn.Conv2d(128, 128, 3, padding=1),
+                    nn.BatchNorm2d(128),
+                    nn.LeakyReLU(0.2),
+                    nn.Upsample(scale_factor=2),
+                ),
+                *(nn.Conv2d(128, 64, 3, padding=1), nn.BatchNorm2d(64), nn.LeakyReLU(0.2)),
+                *(nn.Conv2d(64, 1, 3, padding=1), nn.Tanh()),
+            )
+            layers: list[nn.Module] = []
+            for before, after in itertools.pairwise((1, 16, 32, 64, 128)):
+                layers += [nn.Conv2d(before, after, 3, 2, 1), nn.LeakyReLU(0.2), nn.Dropout2d(0.25)]
+                layers += [nn.BatchNorm2d(after)] * (before > 1)
+            self.D = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 4, 1))
+            self.opts = [torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (self.G, self.D)]
+        else:
+            leaky = lambda: nn.LeakyReLU(0.2)  # noqa: E731
+            self.G = dense(100, 128, 256, 512, 1024, 784, activation=leaky, last=nn.Tanh(), norm=True)
+            self.D = dense(784, 512, 256, 1, activation=leaky)
+            if name == "wgan":
+                self.opts = [torch.optim.RMSprop(net.parameters(), 5e-5) for net in (self.G, self.D)]
+            else:
+                self.opts = [torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (self.G, self.D)]
+
+    def real(self) -> Tensor:
+        x = self.images[torch.randint(len(self.images), (self.batch,))].float() / 255
+        x = x if self.range01 else 2 * x - 1
+        if self.name == "dcgan":
+            return nn.functional.interpolate(x, size=(32, 32), mode="bilinear")
+        return x.flatten(1)
+
+    def noise(self) -> Tensor:
+        return torch.randn(self.batch, self.z_dim)
+
+    def update(self, which: int, loss: Tensor) -> None:
+        self.opts[which].zero_grad()
+        loss.backward()
+        self.opts[which].step()
+
+    def step(self) -> None:
+        G, D, bce = self.G, self.D, nn.functional.binary_cross_entropy_with_logits
+        if self.name == "began":
+            x, fake = self.real(), G(self.noise())
+            error = lambda v: (v - D(v)).abs().sum(1).mean()  # noqa: E731
+            real, generated = error(x), error(fake.detach())
+            self.update(1, real - self.k * generated)
+            self.update(0, error(G(self.noise())))
+            self.k += 0.001 * (0.5 * real.item() - generated.item())
+        elif self.name == "fgan":  # reverse KL
+            v_real, v_fake = D(self.real()), D(G(self.noise()).detach())
+            self.update(1, torch.exp(-v_real).mean() + (v_fake - 1).mean())
+            self.update(0, torch.exp(-D(G(self.noise()))).mean())
+        elif self.name == "dcgan":
+            ones, zeros = torch.ones(self.batch, 1), torch.zeros(self.batch, 1)
+            fake = G(self.noise())
+            self.update(0, bce(D(fake), ones))
+            self.update(1, (bce(D(self.real()), ones) + bce(D(fake.detach()), zeros)) / 2)
+        else:
+            for _ in range(5):
+                x, fake = self.real(), G(self.noise()).detach()
+                loss = D(fake).mean() - D(x).mean()
+                if self.name == "wgan_gp":
+                    e = torch.rand(self.batch, 1)
+                    between = (e * x + (1 - e) * fake).requires_grad_()
+                    (slope,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
+                    loss = loss + 10 * ((slope.norm(dim=1) - 1) ** 2).mean()
+                self.update(1, loss)
+                if self.name == "wgan":
+                    for weight in D.parameters():
+                        weight.data.clamp_(-0.01, 0.01)
+            self.update(0, -D(G(self.noise())).mean())
+
+    @torch.no_grad()
+    def samples(self, n: int) -> Tensor:
+        self.G.eval()
+        torch.manual_seed(0)
+        images = torch.cat([self.G(torch.randn(500, self.z_dim)) for _ in range(n // 500)])
+        self.G.train()
+        if self.name == "dcgan":
+            images = nn.functional.interpolate(images, size=(28, 28), mode="bilinear", antialias=True)
+        images = images.view(n, 1, 28, 28)
+        return common.to_uint8(2 * images - 1 if self.range01 else images)
+
+
+class Stopwatch:
+    """Takes the FID of a training at given moments of its own time; the clock stands still meanwhile."""
+
+    def __init__(self, score, moments: list[float]) -> None:
+        self.score, self.moments, self.found = score, moments, []
+        self.start = time.perf_counter()
+
+    def look(self, samples) -> bool:
+        """True when the last moment has passed. samples: a function of the number of images."""
+        now = time.perf_counter()
+        if now - self.start >= self.moments[len(self.found)]:
+            self.found.append(self.score(samples(10_000)))
+            self.start += time.perf_counter() - now
+        return len(self.found) == len(self.moments)
+
+
+def quality(options: Options) -> None:
+    device = common.choose_device(options.device)
+    reference = evaluate.Reference("mnist", torch.Size((1, 28, 28)), options.data_dir, device)
+    chosen = torch.randperm(len(reference.train.images), generator=torch.Generator().manual_seed(0))[:10_000]
+    real, _ = reference.features(reference.train.images[chosen])
+
+    def score(images: Tensor) -> float:
+        return evaluate.fid(real, reference.features(images)[0])
+
+    share = options.seconds / 120
+    moments = [m * share for m in (5, 12, 20, 30, 45, 60, 90, 120)]
+    curves: dict[str, list[list[float]]] = {}
+    for seed, script in itertools.product(range(options.seeds), options.scripts):
+        ours, theirs = (
+            ours_over_time(script, seed, options, score, moments),
+            theirs_over_time(script, seed, reference, score, moments),
+        )
+        curves.setdefault(script, []).append(ours)
+        curves.setdefault(f"{script}, in use", []).append(theirs)
+        print(
+            f"seed {seed} {script}: {', '.join(f'{v:.0f}' for v in ours)} | in use: {', '.join(f'{v:.0f}' for v in theirs)}",
+            flush=True,
+        )
+        save(options, {"moments": moments, "curves": curves})
+    print(
+        f"\nFID after so many seconds on {machine(device)}, mean ± std over {options.seeds} seeds; floor {score(reference.test.images):.1f}\n"
+    )
+    print("| setting | " + " | ".join(f"{m:g} s" for m in moments) + " |")
+    print("|---" * (len(moments) + 1) + "|")
+    for name, runs in curves.items():
+        print(
+            f"| {name} | " + " | ".join(evaluate.spread([run[i] for run in runs]) for i in range(len(moments))) + " |"
+        )
+    plot_quality(moments, curves, Path(options.out).with_suffix(".png"))
+
+
+def ours_over_time(script: str, seed: int, options: Options, score, moments: list[float]) -> list[float]:
+    """FIDs of a script's default, as its loop runs."""
+    module = importlib.import_module(script)
+
+    class Watched(common.Run):
+        def log(self, **values) -> None:
+            super().log(**values)
+            if self.step == 0:
+                self.watch = Stopwatch(score, moments)
+            G = self.networks()["G_average"]
+            z = common.noise_from_seed(0, 10_000, self.hp.z_dim).to(self.device)
+            if self.watch.look(lambda _: common.to_uint8(common.generate(G, z))):
+                raise Enough
+
+    kept, common.Run = common.Run, Watched
+    try:
+        with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.suppress(Enough):
+            hp = module.Hyperparameters(steps=10**9, seed=seed, out=f"{folder}/run", data_dir=options.data_dir)
+            runs = []
+            real_init = Watched.__init__
+            Watched.__init__ = lambda self, *a: (runs.append(self), real_init(self, *a))[1]
+            module.train(hp)
+    finally:
+        common.Run = kept
+    return runs[0].watch.found
+
+
+def theirs_over_time(name: str, seed: int, reference, score, moments: list[float]) -> list[float]:
+    training = InUse(name, reference.train.images, seed)
+    watch = Stopwatch(score, moments)
+    while not watch.look(training.samples):
+        training.step()
+    return watch.found
+
+
+def plot_quality(moments: list[float], curves: dict[str, list[list[float]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    colours = {name.split(",")[0]: f"C{i // 2}" for i, name in enumerate(curves)}
+    for name, runs in curves.items():
+        style = "--" if "in use" in name else "-"
+        axes.plot(moments, np.mean(runs, axis=0), style, color=colours[name.split(",")[0]], label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("FID")
+    axes.legend(fontsize=8, ncols=2)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=90)
+
+
+# Several processes.
+
+WORKER = """
+import sys, time, torch, torch.distributed as dist
+sys.path.insert(0, {root!r})
+import common, importlib
+script, data_dir, out, steps = sys.argv[1:]
+module = importlib.import_module(script)
+torch.set_num_threads(1)
+common.start_processes("cpu")
+spent, times = [0.0], []
+def timed(function):
+    def wrapper(*arguments):
+        start = time.perf_counter()
+        result = function(*arguments)
+        spent[0] += time.perf_counter() - start
+        return result
+    return wrapper
+common.average_gradients = timed(common.average_gradients)
+class Enough(Exception): pass
+def log(self, **values):
+    times.append((time.perf_counter(), spent[0]))
+    if len(times) > int(steps): raise Enough
+common.Run.log = log
+hp = module.Hyperparameters(steps=10**9, out=out, data_dir=data_dir, device="cpu", sample_every=10**9)
+try: module.train(hp)
+except Enough: pass
+(t0, s0), (t1, s1) = times[int(steps) // 5], times[-1]
+if common.process()[0] == 0:
+    print("RESULT", hp.batch_size * (int(steps) - int(steps) // 5) / (t1 - t0), (s1 - s0) / (t1 - t0))
+import os; sys.stdout.flush(); os._exit(0)
+"""
+
+
+def scaling(options: Options) -> None:
+    print("| script | 1 process, images/s | 2 processes | ratio | averaging, of the step |")
+    print("|---|---|---|---|---|")
+    for script in options.scripts:
+        found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+        for _ in range(options.repeats):
+            for processes in (1, 2):
+                with tempfile.TemporaryDirectory() as folder:
+                    worker = Path(folder) / "worker.py"
+                    worker.write_text(WORKER.format(root=str(ROOT)))
+                    words = [
+                        sys.executable,
+                        "-m",
+                        "torch.distributed.run",
+                        "--standalone",
+                        "--nproc-per-node",
+                        str(processes),
+                    ]
+                    words += [str(worker), script, options.data_dir, f"{folder}/run", str(options.steps)]
+                    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+                    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+                line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
+                if line is None:
+                    sys.exit(f"{script} with {processes} processes failed: {done.stderr[-500:]}")
+                rate, part = map(float, line.split()[1:])
+                found[processes].append((rate, part))
+        one, two = (statistics.median(rate for rate, _ in found[n]) for n in (1, 2))
+        part = statistics.median(part for _, part in found[2])
+        print(f"| {script} | {one:.0f} | {two:.0f} | {two / one:.2f} | {part:.0%} |", flush=True)
+
+
+if __name__ == "__main__":
+    chosen_options = tyro.cli(Options, prog="benchmark.py", description=common.first_line(__doc__))
+    {(True, False): quality, (False, True): scaling}.get((chosen_options.quality, chosen_options.processes), speed)(
+        chosen_options
+    )
