@@ -658,7 +658,8 @@ class Run:
             self.finish()
         else:
             say(
-                f"stopped after step {self.step}; {self.folder / CHECKPOINT} is written; go on with: {command()} --resume"
+                f"stopped after step {self.step}; {self.folder / CHECKPOINT} is written;"
+                f" go on with: {command()} --resume"
             )
         if self.lock is not None:
             self.lock.release()
@@ -696,7 +697,8 @@ class Run:
         """One row of log.csv: the means since the row before."""
         self.fetch()
         row = self.interval.mean(0).tolist()
-        self.interval = self.interval[:0]
+        if self.step % self.hp.log_every == 0:  # else it is the last step: if ever resumed, the row is not whole
+            self.interval = self.interval[:0]
         self.rows.append([self.step, *row])
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in zip(self.names, row)}, refresh=False)
         if process()[0] == 0:
@@ -759,7 +761,8 @@ class Run:
                     part.copy_(checkpoint["state"][name])
             self.step, self.seconds = checkpoint["step"], checkpoint["seconds"]
             log = checkpoint["log"]
-            self.names, self.rows, self.interval = log["names"], log["rows"], log["interval"]
+            self.names, self.interval = log["names"], log["interval"]
+            self.rows = [row for row in log["rows"] if row[0] % self.hp.log_every == 0]
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(f"{self.folder / CHECKPOINT} does not fit these networks: {first_line(error)}") from error
 
@@ -891,7 +894,8 @@ def take_folder(folder: Path, hp: Options) -> filelock.FileLock:
             aside = next(p for n in itertools.count(1) if not (p := folder.with_name(f"{folder.name}.{n}")).exists())
             folder.rename(aside)
             print(
-                f"the earlier run in {hp.out} is now {Path(hp.out).with_name(aside.name)} (to delete such runs: --overwrite)"
+                f"the earlier run in {hp.out} is now {Path(hp.out).with_name(aside.name)}"
+                " (to delete such runs: --overwrite)"
             )
     make_folder(folder / "samples")
     write_file(folder / "hyperparameters.json", json.dumps(dataclasses.asdict(hp), indent=2).encode())
@@ -918,6 +922,8 @@ def read_checkpoint(folder: Path, script: str | None, device: torch.device | str
     needed = {"script": str, "step": int, "hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
+    if not all(isinstance(value, str | int | float | tuple) for value in checkpoint["hyperparameters"].values()):
+        raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
     if script is not None and checkpoint["script"] != script:
         raise UserError(
             f"{path} was written by {checkpoint['script']}.py, not {script}.py: name another folder with --out"
@@ -971,9 +977,8 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
-        raise UserError(
-            f"--device {name}: this PyTorch finds no such device (there is: {', '.join(d for d in available if available[d])})"
-        )
+        there = ", ".join(device for device in available if available[device])
+        raise UserError(f"--device {name}: this PyTorch finds no such device; there is {there}")
     if name == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device(name)

@@ -82,7 +82,7 @@ class Options:
     jobs: int = 1
     """With --seeds: trainings at a time, which share the cores."""
     out: str = "out/seeds"
-    """With --seeds: the folder of the runs."""
+    """With --seeds: the folder of the runs. Finished ones that are there are used, and not trained again."""
 
     def __post_init__(self) -> None:
         common.require(len(self.targets) > 0, "TARGETS", "()", "at least one")
@@ -298,8 +298,7 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
 
 def script_of(name: str, folder: Path):
     """The script that wrote a checkpoint, as a module."""
-    file = Path(__file__).with_name(f"{name}.py")
-    if not name.isidentifier() or not file.exists():
+    if not name.isidentifier() or not Path(__file__).with_name(f"{name}.py").exists():
         raise UserError(f"{folder / common.CHECKPOINT} was written by an unknown script, {name!r:.50}")
     module = importlib.import_module(name)
     if not hasattr(module, "Generator"):
@@ -361,6 +360,7 @@ class Reference:
             self.train = common.Dataset(images[order[half:]], None, self.train.source)
             self.test = common.Dataset(images[order[:half]], None, self.train.source)
         self.train_pixels = pixels(self.train.images, device)
+        self.kept_features: dict[int, Tensor] = {}
         self.floors: dict[tuple[int, int], dict] = {}
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -369,12 +369,18 @@ class Reference:
             return pixels(images, self.device), None
         return classify(self.classifier, images, self.device)
 
+    def real_features(self, count: int) -> Tensor:
+        """Features of `count` training images, always the same ones."""
+        if count not in self.kept_features:
+            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
+            self.kept_features[count], _ = self.features(self.train.images[order[:count]])
+        return self.kept_features[count]
+
     def measure(self, images: Tensor, k: int) -> dict:
         """All numbers for uint8 images N×C×H×W against as many random training images."""
-        chosen = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))[: len(images)]
-        real, _ = self.features(self.train.images[chosen])
+        real = self.real_features(len(images))
         fake, logits = self.features(images)
-        distance, _ = nearest(pixels(images, self.device), self.train_pixels)
+        distance, _ = nearest(pixels(images[:2000], self.device), self.train_pixels)  # enough for a median
         numbers = dict.fromkeys(SCALARS)
         numbers |= neighbourhoods(real, fake, k)
         numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
@@ -487,7 +493,8 @@ def train_seeds(options: Options) -> dict[str, list[str]]:
             folder = f"{options.out}/{name}-{seed}"
             folders.setdefault(script, []).append(folder)
             words = [sys.executable, script, *shlex.split(options.flags), "--seed", str(seed), "--out", folder]
-            waiting.append([*words, "--data-dir", options.data_dir, "--overwrite"])
+            begun = (Path(folder) / common.CHECKPOINT).exists()  # a finished run is used, another one finished
+            waiting.append([*words, "--data-dir", options.data_dir, "--resume" if begun else "--overwrite"])
     environment = dict(os.environ)
     if options.jobs > 1:
         environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))

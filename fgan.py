@@ -51,6 +51,7 @@ MEASURED
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def conv_discriminator(hp: Hyperparameters) -> nn.Sequential:
     n = stages(hp.image_size)
     widths = [hp.channels, *(hp.width << i for i in range(n))]
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:]):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * (hp.image_size >> n) ** 2, 1))
 

@@ -34,7 +34,7 @@ import tyro  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-from torchvision import datasets, transforms  # noqa: E402
+from torchvision import transforms  # noqa: E402
 
 import common  # noqa: E402
 import evaluate  # noqa: E402
@@ -133,8 +133,7 @@ class Textbook(Bare):
         transform = transforms.Compose([transforms.ToTensor(), normalise])
         loader = DataLoader(Images(self.images.cpu(), transform), self.hp.batch_size, shuffle=True, drop_last=True)
         self.batches = itertools.chain.from_iterable(itertools.repeat(loader))
-        for step in itertools.count(1):
-            yield step
+        yield from itertools.count(1)
 
     def real(self) -> Tensor:
         return next(self.batches).to(self.device)
@@ -419,8 +418,7 @@ class Stopwatch:
 def quality(options: Options) -> None:
     device = common.choose_device(options.device)
     reference = evaluate.Reference("mnist", torch.Size((1, 28, 28)), options.data_dir, device)
-    chosen = torch.randperm(len(reference.train.images), generator=torch.Generator().manual_seed(0))[:10_000]
-    real, _ = reference.features(reference.train.images[chosen])
+    real = reference.real_features(10_000)
 
     def score(images: Tensor) -> float:
         return evaluate.fid(real, reference.features(images)[0])
@@ -436,12 +434,14 @@ def quality(options: Options) -> None:
         curves.setdefault(script, []).append(ours)
         curves.setdefault(f"{script}, in use", []).append(theirs)
         print(
-            f"seed {seed} {script}: {', '.join(f'{v:.0f}' for v in ours)} | in use: {', '.join(f'{v:.0f}' for v in theirs)}",
+            f"seed {seed} {script}: {', '.join(f'{v:.0f}' for v in ours)}"
+            f" | in use: {', '.join(f'{v:.0f}' for v in theirs)}",
             flush=True,
         )
         save(options, {"moments": moments, "curves": curves})
     print(
-        f"\nFID after so many seconds on {machine(device)}, mean ± std over {options.seeds} seeds; floor {score(reference.test.images):.1f}\n"
+        f"\nFID after so many seconds on {machine(device)}, mean ± std over {options.seeds} seeds;"
+        f" floor {score(reference.test.images):.1f}\n"
     )
     print("| setting | " + " | ".join(f"{m:g} s" for m in moments) + " |")
     print("|---" * (len(moments) + 1) + "|")

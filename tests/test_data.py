@@ -44,11 +44,11 @@ def test_full_set_and_its_damage(tmp_path):
     whole = images.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"\x00\x00\x08\x01" + whole[4:], b""):  # truncated, wrong magic, empty
         images.write_bytes(damaged)
-        with pytest.raises(common.UserError, match="train-images-idx3-ubyte is damaged.*delete it") as error:
+        with pytest.raises(common.UserError, match=r"train-images-idx3-ubyte is damaged.*delete it") as error:
             common.load_images("mnist", str(tmp_path))
         assert "\n" not in str(error.value)
     images.unlink()
-    with pytest.raises(common.UserError, match="lacks train-images-idx3-ubyte.*add it"):
+    with pytest.raises(common.UserError, match=r"lacks train-images-idx3-ubyte.*add it"):
         common.load_images("mnist", str(tmp_path))
     with gzip.open(raw / "train-images-idx3-ubyte.gz", "wb", compresslevel=1) as stream:
         stream.write(whole)

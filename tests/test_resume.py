@@ -1,5 +1,6 @@
 """Stopping a run in every way there is, and going on."""
 
+import contextlib
 import os
 import random
 import re
@@ -146,10 +147,8 @@ def test_killed_at_random_moments_and_resumed(script, command_line, tmp_path, da
         while latest(folder) == before and time.monotonic() < end:  # let it get on by one checkpoint, then …
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.05))
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         killed = result() == signal.SIGKILL
         kills += killed
         if (folder / "checkpoint.pt").exists():

@@ -52,10 +52,10 @@ def test_networks_at_every_size(script, size, channels):
 @each
 def test_the_papers_guidelines(script):
     G, D, _ = make(script, image_size=64, width=32)
-    first, last = list(G.net)[0], list(G.net)[-1]
+    first, last = G.net[0], G.net[-1]
     assert isinstance(last, nn.Tanh)
-    assert not isinstance(list(D.net)[1], nn.BatchNorm2d)
-    assert not isinstance(list(G.net)[-2], nn.BatchNorm2d)
+    assert not isinstance(D.net[1], nn.BatchNorm2d)
+    assert not isinstance(G.net[-2], nn.BatchNorm2d)
     assert first.weight.std().item() == pytest.approx(0.02, rel=0.05)
     slopes = [m.negative_slope for m in D.net if isinstance(m, nn.LeakyReLU)]
     assert slopes == [0.2] * 4
@@ -131,7 +131,7 @@ def test_points_lie_on_the_segments_with_one_epsilon_per_image(data_dir, tmp_pat
     run = common.Run(hp)
     epsilon = run.epsilon()
     assert epsilon.shape == (16, 1, 1, 1)
-    assert 0 <= epsilon.min()
+    assert epsilon.min() >= 0
     assert epsilon.max() <= 1
     assert epsilon.unique().numel() == 16
     D = Linear((1, 28, 28))
@@ -220,7 +220,7 @@ def test_every_weight_of_the_critic_is_clipped_after_every_step(command_line, mo
     code, _, err = command_line("wgan", "--steps", 5, "--n-critic", 2, "--c", c, "--lr", 0.01, "--batch-size", 8)
     assert code == 0, err
     assert len(seen) == 15
-    assert all(value <= c for value in seen[1:])
+    assert all(value <= c + 1e-8 for value in seen[1:])
     assert max(seen[1:]) == pytest.approx(c)  # and the clip is reached
 
 
@@ -228,7 +228,7 @@ def test_every_weight_of_the_critic_is_clipped_after_every_step(command_line, mo
 def test_short_training_learns(script, command_line, tmp_path):
     """After 150 steps the samples are nearer to digits than noise is: mean ink and its spread."""
     module = importlib.import_module(script.__name__)
-    code, _, err = command_line(script.__name__, "--steps", 150, "--lr", "1e-3")
+    code, _, err = command_line(script.__name__, "--steps", 150, "--average", 0)
     assert code == 0, err
     checkpoint = common.read_checkpoint(tmp_path / "out" / script.__name__, script.__name__, "cpu")
     G, hp = common.load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))

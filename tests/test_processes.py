@@ -1,0 +1,125 @@
+"""Several processes: the same samples, the same weights as one, and an orderly end when one dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT, tensors
+
+import common
+
+# fgan.py's and wgan_gp.py's players, with G's BatchNorm taken out: then the batch's division changes nothing
+WITHOUT_BATCHNORM = """
+import importlib, sys
+sys.path.insert(0, {root!r})
+import torch
+from torch import nn
+torch.set_num_threads(1)
+nn.BatchNorm1d = nn.BatchNorm2d = lambda *a, **k: nn.Identity()
+import common
+script, break_it = sys.argv.pop(1), {broken}
+module = importlib.import_module(script)
+if script == "wgan_gp":
+    module.nn.init.normal_ = lambda w, mean=0.0, std=1.0: nn.init.uniform_(w, -0.1, 0.1)
+if break_it:
+    common.average_gradients = lambda network: None
+common.main(module.Hyperparameters, module.Generator, module.train)
+"""
+
+
+def launch(processes: int, program: str, *arguments: object, cwd) -> subprocess.Popen:
+    (cwd / "program.py").write_text(program)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    words = [*launcher, "program.py", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    content = tensors(common.read_checkpoint(folder, None, "cpu")["networks"])
+    return {name: t for name, t in content.items() if t.is_floating_point()}
+
+
+def distance(a: dict, b: dict) -> float:
+    """The largest relative difference of any of the tensors."""
+    return max(((a[name] - b[name]).norm() / (a[name].norm() + 1e-12)).item() for name in a)
+
+
+@pytest.mark.parametrize("script", ["wgan_gp", "began"])
+def test_n_processes_learn_what_one_does(script, tmp_path, data_dir):
+    flags = ("--steps", 20, "--batch-size", 12, "--data-dir", data_dir, "--precision", "float32", "--device", "cpu")
+    flags += ("--lr", "1e-4", "--betas", "0.5", "0.9")
+    for processes, broken in ((1, False), (2, False), (3, False), (2, True)):
+        program = WITHOUT_BATCHNORM.format(root=str(ROOT), broken=broken)
+        out = f"{processes}{'-broken' * broken}"
+        process = launch(processes, program, script, *flags, "--out", out, cwd=tmp_path)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    one = weights(tmp_path / "1")
+    assert distance(one, weights(tmp_path / "2")) < 1e-5
+    assert distance(one, weights(tmp_path / "3")) < 1e-5
+    assert distance(one, weights(tmp_path / "2-broken")) > 1e-3
+
+
+def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
+    program = (
+        (ROOT / "fgan.py")
+        .read_text()
+        .replace("import common\n", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport common\n")
+    )
+    flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run", "--checkpoint-every", 20)
+    process = launch(3, program, "--steps", 10**6, *flags, cwd=tmp_path)
+    checkpoint = tmp_path / "run/checkpoint.pt"
+    end = time.monotonic() + 90
+    while not checkpoint.exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    workers = [int(pid) for pid in children if "program.py" in open(f"/proc/{pid}/cmdline").read()]
+    assert len(workers) == 3
+    os.kill(workers[-1], signal.SIGKILL)
+    start = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - start < 30
+    assert process.returncode != 0
+    assert "another process of this run has ended" in err
+    step = common.read_checkpoint(tmp_path / "run", None, "cpu")["step"]
+    process = launch(2, program, "--steps", step + 5, *flags, "--resume", cwd=tmp_path)
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert common.read_checkpoint(tmp_path / "run", None, "cpu")["step"] == step + 5
+
+
+def test_all_stop_together_on_a_signal(tmp_path, data_dir):
+    program = (
+        (ROOT / "fgan.py")
+        .read_text()
+        .replace("import common\n", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport common\n")
+    )
+    flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run")
+    process = launch(2, program, "--steps", 10**6, *flags, cwd=tmp_path)
+    end = time.monotonic() + 90
+    while not (tmp_path / "run/log.csv").exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert out.count("stopped after step") == 1
+    assert common.read_checkpoint(tmp_path / "run", None, "cpu")["step"] > 0
+
+
+def test_a_batch_that_does_not_divide(tmp_path, data_dir):
+    program = (
+        (ROOT / "fgan.py")
+        .read_text()
+        .replace("import common\n", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nimport common\n")
+    )
+    process = launch(2, program, "--batch-size", 7, "--data-dir", data_dir, "--device", "cpu", cwd=tmp_path)
+    _, err = process.communicate(timeout=90)
+    assert process.returncode != 0
+    assert "--batch-size 7: must be a multiple of the 2 processes" in err
+    assert not (tmp_path / "out").exists()
