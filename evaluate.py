@@ -32,6 +32,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,8 @@ from tqdm.auto import tqdm
 
 import common
 from common import UserError
+
+warnings.filterwarnings("ignore", ".*will save all extracted features", UserWarning)  # they are few here
 
 SCALARS = ("fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "memorisation")
 NEEDS_LABELS = ("fid", "kid", "inception_score", "classes")
