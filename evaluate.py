@@ -81,7 +81,7 @@ class Options:
     seeds: int = 0
     """Above 0: the targets are scripts; train each with seeds 0, 1, … and report mean ± std."""
     flags: str = ""
-    """With --seeds: further flags for the scripts, such as "--gamma 0.7"."""
+    """With --seeds: further flags for the scripts, in one word: "--flags=--gamma 0.7"."""
     jobs: int = 1
     """With --seeds: trainings at a time, which share the cores."""
     out: str = "out/seeds"
@@ -506,9 +506,8 @@ def train_seeds(options: Options) -> dict[str, list[str]]:
         def train(words: list[str]) -> None:
             done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise UserError(
-                    f"{shlex.join(words[1:])} failed: {common.first_line(done.stderr.strip().splitlines()[-1])}"
-                )
+                print(done.stderr.strip(), file=sys.stderr)
+                raise UserError(f"this training failed, as it says above: {shlex.join(words[1:])}")
             bar.update()
 
         list(pool.map(train, waiting))

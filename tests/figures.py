@@ -1,0 +1,106 @@
+"""The pictures that the README shows, from finished runs.
+
+python tests/figures.py gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
+python tests/figures.py twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
+python tests/figures.py divergences out         docs/divergences.png: f, g_f, f*∘g_f and samples, from out/div-NAME
+python tests/figures.py gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ
+"""
+
+import csv
+import importlib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+import common  # noqa: E402
+import fgan  # noqa: E402
+
+
+def samples(run: Path, count: int, columns: int):
+    """A grid of a run's first samples."""
+    checkpoint = common.read_checkpoint(run, None, "cpu")
+    module = importlib.import_module(checkpoint["script"])
+    G, hp = common.load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))
+    return common.grid(common.generate(G, common.noise_from_seed(0, count, hp.z_dim)), columns)
+
+
+def show(axes, picture, title: str) -> None:
+    axes.imshow(picture)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.axis("off")
+
+
+def gallery(runs: Path) -> Figure:
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    for axes, script in zip(figure.subplots(5, 1), ("dcgan", "wgan", "wgan_gp", "fgan", "began")):
+        show(axes, samples(runs / f"{script}-0", 32, 16), f"{script}.py")
+    return figure
+
+
+def twins(runs: Path) -> Figure:
+    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    axes = figure.subplots(2, 3, height_ratios=[2, 1])
+    for column, (script, name) in enumerate((("dcgan", "loss_G"), ("wgan", "wasserstein"), ("wgan_gp", "wasserstein"))):
+        show(axes[0, column], samples(runs / f"{script}-0", 64, 8), f"{script}.py")
+        rows = list(csv.DictReader((runs / f"{script}-0" / "log.csv").open()))
+        values = [float(row[name]) for row in rows]
+        steps = [int(row["step"]) for row in rows]
+        axes[1, column].plot(steps, values, alpha=0.3)
+        axes[1, column].plot(steps, common.smooth(values, max(1, len(steps) // 20)), color="C0")
+        axes[1, column].set_title({"loss_G": "loss of G", "wasserstein": "Wasserstein estimate"}[name], fontsize=10)
+        axes[1, column].set_xlabel("generator updates")
+        axes[1, column].grid(alpha=0.3)
+    return figure
+
+
+def divergences(runs: Path) -> Figure:
+    names = [name for name in fgan.DIVERGENCES if (runs / f"div-{name}").is_dir()]
+    figure = Figure(figsize=(12, 1.35 * len(names)), layout="constrained")
+    table = figure.subplots(len(names), 4, width_ratios=[1, 1, 1, 4])
+    u, v = torch.linspace(0.05, 4, 200), torch.linspace(-3, 3, 200)
+    for row, name in zip(table, names):
+        divergence = fgan.DIVERGENCES[name]
+        for axes, x, y in (
+            (row[0], u, divergence.f(u)),
+            (row[1], v, divergence.activation(v)),
+            (row[2], v, divergence.composite(v)),
+        ):
+            axes.plot(x, y)
+            axes.set_ylim(-4, 4)
+            axes.grid(alpha=0.3)
+            axes.tick_params(labelsize=6)
+        row[0].set_ylabel(name, fontsize=7)
+        row[3].imshow(samples(runs / f"div-{name}" / "fgan-0", 24, 12))
+        row[3].axis("off")
+    for axes, title in zip(table[0], ("f(u)", "g_f(v)", "f*(g_f(v))", "samples")):
+        axes.set_title(title, fontsize=9)
+    return figure
+
+
+def gamma(runs: Path) -> Figure:
+    found = sorted(runs.glob("gamma-*"))
+    figure = Figure(figsize=(9, 1.7 * len(found)), layout="constrained")
+    for axes, folder in zip(figure.subplots(len(found), 1), found):
+        show(axes, samples(folder / "began-0", 32, 16), f"γ = {folder.name.removeprefix('gamma-')}")
+    return figure
+
+
+def main() -> None:
+    kinds = {function.__name__: function for function in (gallery, twins, divergences, gamma)}
+    if len(sys.argv) != 3 or sys.argv[1] not in kinds:
+        sys.exit(f"usage: python tests/figures.py {'|'.join(kinds)} FOLDER")
+    path = ROOT / "docs" / f"{sys.argv[1]}.png"
+    kinds[sys.argv[1]](Path(sys.argv[2])).savefig(path, dpi=80)
+    print(path)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except common.UserError as error:
+        sys.exit(str(error))
