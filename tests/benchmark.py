@@ -418,7 +418,7 @@ class Stopwatch:
 def quality(options: Options) -> None:
     device = common.choose_device(options.device)
     reference = evaluate.Reference("mnist", torch.Size((1, 28, 28)), options.data_dir, device)
-    real = reference.real_features(10_000)
+    real, _ = reference.real_features(10_000)
 
     def score(images: Tensor) -> float:
         return evaluate.fid(real, reference.features(images)[0])

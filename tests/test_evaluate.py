@@ -124,8 +124,9 @@ def test_each_metric_reacts_to_what_it_is_for(measured):
     assert numbers["one class"]["precision"] > 0.8 * floor["precision"]
     assert numbers["one class"]["classes"] == 1
     assert numbers["one class"]["inception_score"] < 2 < 8 < floor["inception_score"]
-    assert numbers["noisy"]["precision"] < 0.9 * floor["precision"]
-    assert numbers["pure noise"]["precision"] < 0.1
+    assert numbers["noisy"]["precision"] < 0.5 * floor["precision"]
+    assert numbers["pure noise"]["precision"] < 0.05
+    assert numbers["blurred"]["density"] < 0.5 * floor["density"]
     assert numbers["pure noise"]["kid"] > numbers["noisy"]["kid"] > floor["kid"]
     assert floor["classes"] == 10
     assert sum(floor["class_share"]) == pytest.approx(1)
@@ -138,7 +139,7 @@ def test_copies_of_the_training_set_are_called_out(measured):
 
 
 def test_the_classifier_is_good_and_kept(reference, data_dir):
-    _, logits = evaluate.classify(reference.classifier, reference.test.images, CPU)
+    *_, logits = evaluate.classify(reference.classifier, reference.test.images, CPU)
     accuracy = (logits.argmax(1) == reference.test.labels).double().mean().item()
     assert accuracy >= (0.985 if len(reference.train.images) == 60_000 else 0.95)
     again = evaluate.load_classifier(reference.train, reference.test, "mnist", data_dir, CPU)
