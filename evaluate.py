@@ -20,9 +20,10 @@ seen, with the same sample counts. A generator can't be told from the data when 
                 far below the floor means copies of the training set
 
 Features are the last hidden layer (128 numbers) of a small classifier, trained here once on the labelled data
-and kept under data/. For the neighbourhoods its convolutional maps are added (256 numbers): the last layer alone
-finds pure noise as close to digits as digits are to each other, with a precision of 0.99; with them it is 0.00. Inception, which these metrics are named after, knows no digits. So the numbers compare with
-each other, and not with those of papers. A folder of images has no labels, hence no classifier: then the
+and kept under data/. Inception, which these metrics are named after, knows no digits. So the numbers compare
+with each other, and not with those of papers. For the neighbourhoods the classifier's convolutional maps are
+added (256 numbers): in the last layer alone pure noise is as close to digits as digits are to each other, with
+a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence no classifier: then the
 neighbourhoods are those of the pixels, and fid, kid, inception_score and classes are null.
 """
 
