@@ -47,8 +47,8 @@ Departures from the paper, which is about faces of 64 px and more. On MNIST its 
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
-    γ           0.5                         GAMMA: digits differ in difficulty (a 1 is easy); a low γ picks the 1s
-    λ_k         0.001                       LAMBDA: a run of a minute needs a faster thermostat
+    γ           0.5                         0.95: digits differ in difficulty (a 1 is easy); a low γ picks the 1s
+    λ_k         0.001                       0.05: a run of a minute needs a faster thermostat
     Adam        1e-4, β₁ 0.5                1e-3, β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the average of G

@@ -88,8 +88,6 @@ class Options:
     """Where to compute. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products and convolutions. auto: bfloat16 where the processor has units for it."""
-    compile: bool = False
-    """torch.compile the networks: a minute of preparation, then fewer and larger kernels."""
     sync_batchnorm: bool = False
     """Under torchrun on GPUs: BatchNorm statistics over the batches of all processes."""
 
@@ -127,7 +125,7 @@ INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 # May differ between a run and its continuation: they do not change what is learned.
 FREE_TO_CHANGE = {
     *("steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", *INTERVALS),
-    *("device", "precision", "compile", "sync_batchnorm"),
+    *("device", "precision", "sync_batchnorm"),
 }
 
 
@@ -570,6 +568,9 @@ class Run:
                 f"--batch-size {hp.batch_size}: must be a multiple of the {processes} processes that share it"
             )
 
+        if hp.sync_batchnorm and self.device.type != "cuda":
+            raise UserError("--sync-batchnorm: PyTorch has it for GPUs only; leave it out")
+
         with main_process_first():
             dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
         self.mapping, self.source = dataset.mapping, dataset.source
@@ -622,11 +623,9 @@ class Run:
             if self.step >= hp.steps:
                 say(f"{self.folder} has its {self.step} steps already; for more: --resume --steps {2 * self.step}")
                 return
-        for network in self.networks().values():
-            if hp.sync_batchnorm:
+        if hp.sync_batchnorm:
+            for network in self.networks().values():
                 nn.SyncBatchNorm.convert_sync_batchnorm(network)
-            if hp.compile:
-                network.compile()
         self.announce()
         self.start_log()
         if self.step == 0:

@@ -29,8 +29,8 @@ images to good ones. wgan.py is about that.
 Departures from the paper, for digits on a laptop in a minute
     width             128 channels at the highest resolution (64×64)        32, at 28×28
     batch_size        128                   64: more updates per second
-    lr                2e-4                  LR
-    betas             (0.5, 0.999)          BETAS
+    lr                2e-4                  1e-3
+    betas             (0.5, 0.999)          (0.5, 0.99)
     z_dim             100                   64
     samples from      G                     the running average of G's weights
 The paper's own constants:

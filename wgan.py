@@ -30,9 +30,10 @@ Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschit
 and D takes long to train, too small a one and its gradients vanish layer by layer. wgan_gp.py does better.
 
 Departures from the paper, for digits on a laptop in a minute
-    n_critic          5; 100 in the first 25 steps and in every 500th (their code)      N_CRITIC
-    c                 0.01                  C
-    lr of RMSProp     5e-5                  LR
+    n_critic          5; 100 in the first 25 steps and in every 500th (their code)      1: in a minute more
+                      steps of G bring more than a better critic
+    c                 0.01                  0.02
+    lr of RMSProp     5e-5                  1e-3
     z_dim, width      100, 64               64, 32
     samples from      G                     the running average of G's weights
 The paper's own constants:

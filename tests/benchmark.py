@@ -64,8 +64,6 @@ class Options:
     """Folder of the data sets."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
-    compile: bool = False
-    """Measure the loop with --compile too."""
     out: str = "out/benchmark.json"
     """Where the numbers go."""
 
@@ -169,7 +167,7 @@ def surroundings(script: str, kind: str):
     """Exchange what stands around a script's loop."""
     module = importlib.import_module(script)
     kept = common.Run, common.frozen, common.average_weights, module.torch
-    common.Run = {"loop": Loop, "compiled": Loop, "bare": Bare, "textbook": Textbook}[kind]
+    common.Run = {"loop": Loop, "bare": Bare, "textbook": Textbook}[kind]
     if kind in ("bare", "textbook"):
         common.average_weights = lambda *_: None
     if kind == "textbook":
@@ -190,7 +188,6 @@ def time_steps(script: str, kind: str, options: Options, steps: int) -> float:
             out=f"{folder}/run",
             data_dir=options.data_dir,
             device=options.device,
-            compile=kind == "compiled",
             precision="float32" if kind == "textbook" else "auto",
         )
         with contextlib.suppress(Enough):
@@ -238,7 +235,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 def speed(options: Options) -> None:
     device = common.choose_device(options.device)
-    kinds = ["loop", "bare", "textbook"] + ["compiled"] * options.compile
+    kinds = ["loop", "bare", "textbook"]
     bfloat16 = common.has_bfloat16_units(device)
     peak = peak_flops(device, torch.bfloat16 if bfloat16 else torch.float32)
     print(f"{machine(device)}; matrix product: {peak / 1e9:.0f} GFLOP/s ({'bfloat16' if bfloat16 else 'float32'})\n")
@@ -261,8 +258,6 @@ def speed(options: Options) -> None:
             f"| {achieved / 1e9:.0f} | {achieved / peak:.1%} |",
             flush=True,
         )
-        if options.compile:
-            print(f"| {script} --compile | {statistics.median(rates['compiled']):.1f} | | | | | | |", flush=True)
     save(options, everything)
 
 
