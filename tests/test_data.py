@@ -167,7 +167,7 @@ def test_modes_rotation_and_crop(tmp_path):
     pixels[:, 30:60] = 200  # the central square
     Image.fromarray(pixels).save(wide / "a.png")
     image = common.load_images(str(wide), str(tmp_path), 16).images[0]
-    assert (image[:, 2:-2, 2:-2] == 200).all()
+    assert ((image[:, 2:-2, 2:-2].int() - 200).abs() <= 1).all()
     assert (image > 180).all()  # the filter's ringing at the edge of the crop
 
 
