@@ -66,9 +66,9 @@ def test_n_processes_learn_what_one_does(script, tmp_path, data_dir):
         _, err = process.communicate(timeout=400)
         assert process.returncode == 0, err
     one = weights(tmp_path / "1")
-    assert distance(one, weights(tmp_path / "2")) < 1e-5
-    assert distance(one, weights(tmp_path / "3")) < 1e-5
-    assert distance(one, weights(tmp_path / "2-broken")) > 1e-4
+    assert distance(one, weights(tmp_path / "2")) < 1e-4
+    assert distance(one, weights(tmp_path / "3")) < 1e-4
+    assert distance(one, weights(tmp_path / "2-broken")) > 2e-4
 
 
 def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
