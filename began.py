@@ -86,7 +86,7 @@ class Hyperparameters(common.Options):
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
 
     # The optimisation
-    steps: int = 6000
+    steps: int = 8000
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""

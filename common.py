@@ -568,7 +568,8 @@ class Run:
         self.device = choose_device(hp.device)
         self.bfloat16 = hp.precision == "bfloat16" or (hp.precision == "auto" and has_bfloat16_units(self.device))
         torch.set_flush_denormal(True)  # Adam's averages of tiny gradients would slow a CPU down tenfold
-        torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")  # TF32; on CPUs it would make float32 less exact for no gain
         rank, processes = process()
         if hp.batch_size % processes:
             raise UserError(

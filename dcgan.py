@@ -60,7 +60,7 @@ class Hyperparameters(common.Options):
     """Updates of D per update of G."""
 
     # The optimisation
-    steps: int = 2500
+    steps: int = 3000
     """Updates of G in all."""
     batch_size: int = 64
     """m, images per update."""

@@ -64,7 +64,7 @@ class Hyperparameters(common.Options):
     """Every weight of D is clipped to [−c, c]."""
 
     # The optimisation
-    steps: int = 2500
+    steps: int = 3000
     """Updates of G in all."""
     batch_size: int = 64
     """m, images per update."""

@@ -58,7 +58,7 @@ class Hyperparameters(common.Options):
     """λ, the weight of the gradient penalty."""
 
     # The optimisation
-    steps: int = 2500
+    steps: int = 3000
     """Updates of G in all."""
     batch_size: int = 64
     """m, images per update."""
