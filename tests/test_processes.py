@@ -13,13 +13,16 @@ from conftest import ROOT, tensors
 
 import common
 
-# fgan.py's and wgan_gp.py's players, with G's BatchNorm taken out: then the batch's division changes nothing
+# A script without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
+# whole steps of the rounding in gradients that are nearly 0, and those differ with the size of a process's share.
 WITHOUT_BATCHNORM = """
 import importlib, sys
 sys.path.insert(0, {root!r})
 import torch
 from torch import nn
 torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
+torch.Tensor.float = torch.Tensor.double
 class Nothing(nn.Identity):
     pass
 nn.BatchNorm1d = nn.BatchNorm2d = Nothing
@@ -50,15 +53,13 @@ def weights(folder) -> dict[str, torch.Tensor]:
 
 
 def distance(a: dict, b: dict) -> float:
-    """The relative difference of all weights together."""
-    gap, size = (torch.cat([t.flatten() for t in x]).norm() for x in ([a[n] - b[n] for n in a], list(a.values())))
-    return (gap / size).item()
+    """The largest relative difference of any of the networks' tensors."""
+    return max(((a[name] - b[name]).norm() / a[name].norm()).item() for name in a)
 
 
 @pytest.mark.parametrize("script", ["wgan_gp", "began"])
 def test_n_processes_learn_what_one_does(script, tmp_path, data_dir):
     flags = ("--steps", 20, "--batch-size", 12, "--data-dir", data_dir, "--precision", "float32", "--device", "cpu")
-    flags += ("--lr", "1e-4", "--betas", "0.5", "0.9")
     for processes, broken in ((1, False), (2, False), (3, False), (2, True)):
         program = WITHOUT_BATCHNORM.format(root=str(ROOT), broken=broken)
         out = f"{processes}{'-broken' * broken}"
@@ -66,9 +67,9 @@ def test_n_processes_learn_what_one_does(script, tmp_path, data_dir):
         _, err = process.communicate(timeout=400)
         assert process.returncode == 0, err
     one = weights(tmp_path / "1")
-    assert distance(one, weights(tmp_path / "2")) < 1e-4
-    assert distance(one, weights(tmp_path / "3")) < 1e-4
-    assert distance(one, weights(tmp_path / "2-broken")) > 2e-4
+    assert distance(one, weights(tmp_path / "2")) < 1e-5
+    assert distance(one, weights(tmp_path / "3")) < 1e-5
+    assert distance(one, weights(tmp_path / "2-broken")) > 1e-3
 
 
 def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
