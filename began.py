@@ -125,6 +125,8 @@ class Hyperparameters(common.Options):
         common.require(0 < self.gamma <= 1, "--gamma", self.gamma, "in (0, 1]")
         common.require(0 < self.lambda_k < math.inf, "--lambda-k", self.lambda_k, "above 0")
         common.require(self.patience >= 0, "--patience", self.patience, "0 or more")
+        if self.cuda_graph:
+            common.require(self.patience == 0, "--patience", self.patience, "0 with --cuda-graph")
         for name in ("G_hidden", "D_hidden", "n", "h"):
             common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")
         size = self.image_size

@@ -89,6 +89,8 @@ class Options:
     """Where to compute. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products and convolutions. auto: bfloat16 where the processor has units for it."""
+    cuda_graph: bool = False
+    """On one NVIDIA GPU: record a step once and replay it, so that small networks do not wait for Python."""
     sync_batchnorm: bool = False
     """Under torchrun on GPUs: BatchNorm statistics over the batches of all processes."""
 
@@ -126,7 +128,7 @@ INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 # May differ between a run and its continuation: they do not change what is learned.
 FREE_TO_CHANGE = {
     *("steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", *INTERVALS),
-    *("device", "precision", "sync_batchnorm"),
+    *("device", "precision", "cuda_graph", "sync_batchnorm"),
 }
 
 
@@ -578,6 +580,8 @@ class Run:
 
         if hp.sync_batchnorm and self.device.type != "cuda":
             raise UserError("--sync-batchnorm: PyTorch has it for GPUs only; leave it out")
+        if hp.cuda_graph and (self.device.type != "cuda" or processes > 1):
+            raise UserError("--cuda-graph: works in one process on an NVIDIA GPU; leave it out")
 
         with main_process_first():
             dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
@@ -585,6 +589,8 @@ class Run:
         hp.channels, hp.image_size = dataset.images.shape[1], dataset.images.shape[2]
         in_memory = dataset.mapping is None
         self.images = dataset.images.to(self.device) if in_memory else dataset.images
+        if hp.cuda_graph and not in_memory:
+            raise UserError("--cuda-graph: these images are too many for the GPU's memory; leave it out")
 
         self.folder = Path(hp.out)
         self.checkpoint = read_checkpoint(self.folder, self.script, "cpu") if hp.resume else None
@@ -626,6 +632,7 @@ class Run:
         self.pending: list[tuple] = []  # values of the last steps, still on the device
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # values of the steps since the last row
         self.rows: list[list[float]] = []
+        self.graph: torch.cuda.CUDAGraph | None = None  # of a step, with --cuda-graph
         if self.checkpoint is not None:
             self.restore(self.checkpoint)
             if self.step >= hp.steps:
@@ -634,18 +641,25 @@ class Run:
         if hp.sync_batchnorm:
             for network in self.networks().values():
                 nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        self.prepare_optimizers()
         self.announce()
         self.start_log()
         if self.step == 0:
             self.save_grid()
 
+        self.first = self.step
         started = time.perf_counter() - self.seconds
         with progress_bar(hp.steps, self.step) as self.bar, signals_noted() as noted:
             while self.step < hp.steps:
                 seed_everything(hp.seed, self.step + 1)
-                # No cache of cast weights: it would go stale when an optimizer changes them.
-                with torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False):
-                    yield self.step + 1
+                if self.graph is None:
+                    # No cache of cast weights: it would go stale when an optimizer changes them.
+                    autocast = torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False)
+                    with self.recording(), autocast:
+                        yield self.step + 1
+                if self.graph is not None:
+                    self.graph.replay()
+                    self.pending.append(tuple(v.clone() if isinstance(v, Tensor) else v for v in self.recorded))
                 self.step += 1
                 self.bar.update()
                 last = self.step == hp.steps
@@ -672,6 +686,37 @@ class Run:
             self.lock.release()
         if stop and self.step < hp.steps:
             raise KeyboardInterrupt if stop == signal.SIGINT else SystemExit(128 + stop)
+
+    def prepare_optimizers(self) -> None:
+        """A graph can only hold optimizers that are `capturable`: those that count their steps on the GPU."""
+        for optimizer in (part for part in self.parts.values() if isinstance(part, torch.optim.Optimizer)):
+            for group in optimizer.param_groups:
+                group["capturable"] = self.hp.cuda_graph
+            if self.hp.cuda_graph:
+                for state in optimizer.state.values():  # of a resumed run
+                    state["step"] = state["step"].to(self.device)
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """Around a loop's body. With --cuda-graph the fourth one is recorded, after three in which PyTorch sets
+        up what it allocates once; nothing is computed while recording. From then on the graph is the body: its
+        random numbers follow the seed of each step, its logged values lie where the recording put them.
+        """
+        if not self.hp.cuda_graph:
+            yield
+        elif self.step - self.first < 3:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                yield
+            torch.cuda.current_stream().wait_stream(side)
+        else:
+            self.fetch()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                yield
+            self.recorded = self.pending.pop()
+            self.graph = graph
 
     def networks(self) -> dict[str, nn.Module]:
         return {name: part for name, part in self.parts.items() if isinstance(part, nn.Module)}

@@ -2,6 +2,7 @@
 
     python tests/benchmark.py                steps/s of each script's loop, of its bare step, of a textbook loop
     python tests/benchmark.py --quality      FID over wall-clock: the five defaults and five settings in use
+    python tests/benchmark.py --correlation  does the Wasserstein estimate fall as the FID does?
     python tests/benchmark.py --processes    images/s for one and two processes, and the cost of averaging
 
 Loop, bare step and textbook loop are one and the same `train` function; what stands around it is exchanged:
@@ -9,19 +10,24 @@ Loop, bare step and textbook loop are one and the same `train` function; what st
     bare      forward, backward and optimizers alone: one fixed batch, one fixed noise, nothing logged or averaged
     textbook  a DataLoader with transforms, unfused optimizers, .item() of every loss at every step, float32,
               gradients for D in G's step, G's graph kept in D's step
+    graph     the loop with --cuda-graph (on NVIDIA GPUs alone)
 """
 
 import contextlib
+import functools
 import importlib
 import io
 import itertools
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +37,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import tyro  # noqa: E402
+from scipy.stats import spearmanr  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
@@ -48,6 +55,8 @@ class Options:
 
     quality: bool = False
     """FID over wall-clock instead of steps/s."""
+    correlation: bool = False
+    """Spearman's correlation of the smoothed Wasserstein estimate with FID, over runs of wgan.py and wgan_gp.py."""
     processes: bool = False
     """Images/s for one and two processes instead."""
     scripts: tuple[str, ...] = SCRIPTS
@@ -59,7 +68,9 @@ class Options:
     seconds: float = 120
     """--quality: wall-clock of each training."""
     seeds: int = 3
-    """--quality: trainings of each setting."""
+    """--quality, --correlation: trainings of each setting."""
+    jobs: int = 1
+    """--quality, --correlation: trainings at the same time, each with its share of the cores."""
     data_dir: str = "data"
     """Folder of the data sets."""
     device: str = "auto"
@@ -87,6 +98,16 @@ class Loop(common.Run):
             torch.cuda.synchronize() if len(Loop.times) in (Loop.limit // 5, Loop.limit) else None
         Loop.times.append(time.perf_counter())
         if len(Loop.times) > Loop.limit:
+            raise Enough
+
+
+class Graph(common.Run):
+    """The loop with --cuda-graph. Its body is only run to be recorded, so the clock is read at rows of the log."""
+
+    def write_row(self) -> None:
+        super().write_row()  # it fetches the values, hence waits for the GPU
+        Loop.times += [time.perf_counter()] * (self.step + 1 - len(Loop.times))
+        if self.step >= Loop.limit:
             raise Enough
 
 
@@ -167,7 +188,7 @@ def surroundings(script: str, kind: str):
     """Exchange what stands around a script's loop."""
     module = importlib.import_module(script)
     kept = common.Run, common.frozen, common.average_weights, module.torch
-    common.Run = {"loop": Loop, "bare": Bare, "textbook": Textbook}[kind]
+    common.Run = {"loop": Loop, "bare": Bare, "textbook": Textbook, "graph": Graph}[kind]
     if kind in ("bare", "textbook"):
         common.average_weights = lambda *_: None
     if kind == "textbook":
@@ -189,6 +210,8 @@ def time_steps(script: str, kind: str, options: Options, steps: int) -> float:
             data_dir=options.data_dir,
             device=options.device,
             precision="float32" if kind == "textbook" else "auto",
+            cuda_graph=kind == "graph",
+            log_every=steps // 5 if kind == "graph" else 50,
         )
         with contextlib.suppress(Enough):
             module.train(hp)
@@ -235,7 +258,7 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
 
 def speed(options: Options) -> None:
     device = common.choose_device(options.device)
-    kinds = ["loop", "bare", "textbook"]
+    kinds = ["loop", "bare", "textbook"] + ["graph"] * (device.type == "cuda")
     bfloat16 = common.has_bfloat16_units(device)
     peak = peak_flops(device, torch.bfloat16 if bfloat16 else torch.float32)
     print(f"{machine(device)}; matrix product: {peak / 1e9:.0f} GFLOP/s ({'bfloat16' if bfloat16 else 'float32'})\n")
@@ -258,6 +281,11 @@ def speed(options: Options) -> None:
             f"| {achieved / 1e9:.0f} | {achieved / peak:.1%} |",
             flush=True,
         )
+        if "graph" in kinds:
+            graph = statistics.median(rates["graph"])
+            print(
+                f"  {script} with --cuda-graph: {graph:.1f} steps/s, {graph / loop:.2f} of the loop without", flush=True
+            )
     save(options, everything)
 
 
@@ -397,89 +425,144 @@ class InUse:
 class Stopwatch:
     """Takes the FID of a training at given moments of its own time; the clock stands still meanwhile."""
 
-    def __init__(self, score, moments: list[float]) -> None:
-        self.score, self.moments, self.found = score, moments, []
-        self.start = time.perf_counter()
+    def __init__(self, data_dir: str, moments: list[float]) -> None:
+        self.data_dir, self.moments, self.found = data_dir, moments, []
+        self.start = 0.0
 
-    def look(self, samples) -> bool:
-        """True when the last moment has passed. samples: a function of the number of images."""
+    def look(self, samples: Callable[[int], Tensor]) -> bool:
+        """True when the last moment has passed. samples: images, from their number."""
         now = time.perf_counter()
+        self.start = self.start or now
         if now - self.start >= self.moments[len(self.found)]:
-            self.found.append(self.score(samples(10_000)))
+            self.found.append(score(samples(10_000), self.data_dir))
             self.start += time.perf_counter() - now
         return len(self.found) == len(self.moments)
 
 
-def quality(options: Options) -> None:
-    device = common.choose_device(options.device)
-    reference = evaluate.Reference("mnist", torch.Size((1, 28, 28)), options.data_dir, device)
-    real, _ = reference.real_features(10_000)
-
-    def score(images: Tensor) -> float:
-        return evaluate.fid(real, reference.features(images)[0])
-
-    share = options.seconds / 120
-    moments = [m * share for m in (5, 12, 20, 30, 45, 60, 90, 120)]
-    curves: dict[str, list[list[float]]] = {}
-    for seed, script in itertools.product(range(options.seeds), options.scripts):
-        ours, theirs = (
-            ours_over_time(script, seed, options, score, moments),
-            theirs_over_time(script, seed, reference, score, moments),
-        )
-        curves.setdefault(script, []).append(ours)
-        curves.setdefault(f"{script}, in use", []).append(theirs)
-        print(
-            f"seed {seed} {script}: {', '.join(f'{v:.0f}' for v in ours)}"
-            f" | in use: {', '.join(f'{v:.0f}' for v in theirs)}",
-            flush=True,
-        )
-        save(options, {"moments": moments, "curves": curves})
-    print(
-        f"\nFID after so many seconds on {machine(device)}, mean ± std over {options.seeds} seeds;"
-        f" floor {score(reference.test.images):.1f}\n"
-    )
-    print("| setting | " + " | ".join(f"{m:g} s" for m in moments) + " |")
-    print("|---" * (len(moments) + 1) + "|")
-    for name, runs in curves.items():
-        print(
-            f"| {name} | " + " | ".join(evaluate.spread([run[i] for run in runs]) for i in range(len(moments))) + " |"
-        )
-    plot_quality(moments, curves, Path(options.out).with_suffix(".png"))
+@functools.cache
+def reference(data_dir: str) -> evaluate.Reference:
+    return evaluate.Reference("mnist", torch.Size((1, 28, 28)), data_dir, common.choose_device("auto"))
 
 
-def ours_over_time(script: str, seed: int, options: Options, score, moments: list[float]) -> list[float]:
-    """FIDs of a script's default, as its loop runs."""
+def score(images: Tensor, data_dir: str) -> float:
+    """The FID of uint8 images, against as many training images."""
+    known = reference(data_dir)
+    return evaluate.fid(known.real_features(len(images))[0], known.features(images)[0])
+
+
+def watched(script: str, seed: int, options: Options, look: Callable[[common.Run, dict], None]) -> None:
+    """Train a script with its defaults. After every step look(run, logged values); it may raise Enough."""
     module = importlib.import_module(script)
 
     class Watched(common.Run):
         def log(self, **values) -> None:
             super().log(**values)
-            if self.step == 0:
-                self.watch = Stopwatch(score, moments)
-            G = self.networks()["G_average"]
-            z = common.noise_from_seed(0, 10_000, self.hp.z_dim).to(self.device)
-            if self.watch.look(lambda _: common.to_uint8(common.generate(G, z))):
-                raise Enough
+            look(self, values)
 
     kept, common.Run = common.Run, Watched
     try:
         with tempfile.TemporaryDirectory() as folder, quiet(), contextlib.suppress(Enough):
-            hp = module.Hyperparameters(steps=10**9, seed=seed, out=f"{folder}/run", data_dir=options.data_dir)
-            runs = []
-            real_init = Watched.__init__
-            Watched.__init__ = lambda self, *a: (runs.append(self), real_init(self, *a))[1]
-            module.train(hp)
+            module.train(module.Hyperparameters(steps=10**9, seed=seed, out=f"{folder}/run", data_dir=options.data_dir))
     finally:
         common.Run = kept
-    return runs[0].watch.found
 
 
-def theirs_over_time(name: str, seed: int, reference, score, moments: list[float]) -> list[float]:
-    training = InUse(name, reference.train.images, seed)
-    watch = Stopwatch(score, moments)
-    while not watch.look(training.samples):
-        training.step()
+def images_of(run: common.Run, count: int) -> Tensor:
+    z = common.noise_from_seed(0, count, run.hp.z_dim).to(run.device)
+    return common.to_uint8(common.generate(run.networks()["G_average"], z))
+
+
+def moments(options: Options) -> list[float]:
+    return [moment * options.seconds / 120 for moment in (5, 12, 20, 30, 45, 60, 90, 120)]
+
+
+def fid_over_time(task: tuple[str, int, Options]) -> list[float]:
+    """FIDs of one training at all moments. The name of a setting in use ends in IN_USE."""
+    name, seed, options = task
+    script = name.removesuffix(IN_USE)
+    reference(options.data_dir)
+    watch = Stopwatch(options.data_dir, moments(options))
+    if name == script:
+
+        def look(run: common.Run, _values: dict) -> None:
+            if watch.look(lambda count: images_of(run, count)):
+                raise Enough
+
+        watched(script, seed, options, look)
+    else:
+        training = InUse(script, reference(options.data_dir).train.images, seed)
+        while not watch.look(training.samples):
+            training.step()
     return watch.found
+
+
+IN_USE = ", in use"
+
+
+@contextlib.contextmanager
+def side_by_side(options: Options):
+    """A pool of `jobs` processes that share the cores."""
+    reference(options.data_dir)  # trains the classifier, if need be, once for all
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+def quality(options: Options) -> None:
+    names = [name for script in options.scripts for name in (script, script + IN_USE)]
+    tasks = [(name, seed, options) for seed in range(options.seeds) for name in names]
+    curves: dict[str, list[list[float]]] = {name: [] for name in names}
+    with side_by_side(options) as pool:
+        for (name, seed, _), curve in zip(tasks, pool.map(fid_over_time, tasks)):
+            curves[name].append(curve)
+            print(f"seed {seed} {name}: {', '.join(f'{fid:.0f}' for fid in curve)}", flush=True)
+            save(options, {"moments": moments(options), "curves": curves})
+    cores = f"{options.jobs} trainings at a time, {os.environ['OMP_NUM_THREADS']} threads each"
+    floor = score(reference(options.data_dir).test.images, options.data_dir)
+    print(f"\nFID after so many seconds; {machine(common.choose_device('auto'))}; {cores}; floor {floor:.1f}\n")
+    print("| setting | " + " | ".join(f"{moment:g} s" for moment in moments(options)) + " |")
+    print("|---" * (len(moments(options)) + 1) + "|")
+    for name, runs in curves.items():
+        print(f"| {name} | " + " | ".join(evaluate.spread(fids) for fids in zip(*runs)) + " |")
+    plot_quality(moments(options), curves, Path(options.out).with_suffix(".png"))
+
+
+def estimate_and_fid(task: tuple[str, int, Options]) -> tuple[list[float], list[float]]:
+    """20 times in a default run: the mean Wasserstein estimate since the last time, and FID of 5,000 samples."""
+    script, seed, options = task
+    steps = importlib.import_module(script).Hyperparameters().steps
+    since, estimates, fids = [], [], []
+
+    def look(run: common.Run, values: dict) -> None:
+        since.append(values["wasserstein"].detach())
+        if (run.step + 1) % (steps // 20) == 0:
+            estimates.append(torch.stack(since).mean().item())
+            since.clear()
+            fids.append(score(images_of(run, 5000), options.data_dir))
+        if run.step + 1 == steps:
+            raise Enough
+
+    watched(script, seed, options, look)
+    return estimates, fids
+
+
+def correlation(options: Options) -> None:
+    tasks = [(script, seed, options) for seed in range(options.seeds) for script in ("wgan", "wgan_gp")]
+    found: dict[str, list[float]] = {"wgan": [], "wgan_gp": []}
+    everything = []
+    with side_by_side(options) as pool:
+        for (script, seed, _), (estimates, fids) in zip(tasks, pool.map(estimate_and_fid, tasks)):
+            found[script].append(spearmanr(estimates, fids).statistic)
+            everything.append({"script": script, "seed": seed, "estimates": estimates, "fids": fids})
+            print(
+                f"{script}, seed {seed}: correlation {found[script][-1]:.2f}; estimate {estimates[0]:.3g} to"
+                f" {estimates[-1]:.3g}, FID {fids[0]:.0f} to {fids[-1]:.0f}",
+                flush=True,
+            )
+            save(options, everything)
+    print("\n| script | Spearman's correlation, estimate and FID |\n|---|---|")
+    for script, values in found.items():
+        print(f"| {script} | {np.mean(values):.2f} ± {np.std(values, ddof=1):.2f} |")
 
 
 def plot_quality(moments: list[float], curves: dict[str, list[list[float]]], path: Path) -> None:
@@ -533,13 +616,13 @@ import os; sys.stdout.flush(); os._exit(0)
 """
 
 
-def scaling(options: Options) -> None:
+def processes(options: Options) -> None:
     print("| script | 1 process, images/s | 2 processes | ratio | averaging, of the step |")
     print("|---|---|---|---|---|")
     for script in options.scripts:
         found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
         for _ in range(options.repeats):
-            for processes in (1, 2):
+            for count in (1, 2):
                 with tempfile.TemporaryDirectory() as folder:
                     worker = Path(folder) / "worker.py"
                     worker.write_text(WORKER.format(root=str(ROOT)))
@@ -549,23 +632,28 @@ def scaling(options: Options) -> None:
                         "torch.distributed.run",
                         "--standalone",
                         "--nproc-per-node",
-                        str(processes),
+                        str(count),
                     ]
                     words += [str(worker), script, options.data_dir, f"{folder}/run", str(options.steps)]
                     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
                     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
                 line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
                 if line is None:
-                    sys.exit(f"{script} with {processes} processes failed: {done.stderr[-500:]}")
+                    sys.exit(f"{script} with {count} processes failed: {done.stderr[-500:]}")
                 rate, part = map(float, line.split()[1:])
-                found[processes].append((rate, part))
+                found[count].append((rate, part))
         one, two = (statistics.median(rate for rate, _ in found[n]) for n in (1, 2))
         part = statistics.median(part for _, part in found[2])
         print(f"| {script} | {one:.0f} | {two:.0f} | {two / one:.2f} | {part:.0%} |", flush=True)
 
 
+def main() -> None:
+    options = tyro.cli(Options, prog="benchmark.py", description=common.first_line(__doc__))
+    chosen = [kind for kind in (quality, correlation, processes) if getattr(options, kind.__name__)]
+    if len(chosen) > 1:
+        sys.exit("benchmark.py: one of --quality, --correlation, --processes at a time")
+    (chosen or [speed])[0](options)
+
+
 if __name__ == "__main__":
-    chosen_options = tyro.cli(Options, prog="benchmark.py", description=common.first_line(__doc__))
-    {(True, False): quality, (False, True): scaling}.get((chosen_options.quality, chosen_options.processes), speed)(
-        chosen_options
-    )
+    main()
