@@ -11,6 +11,7 @@ from conftest import ROOT
 from PIL import Image
 
 import common
+import evaluate
 
 FULL = ROOT / "data" / "MNIST" / "raw"
 needs_full = pytest.mark.skipif(not FULL.is_dir(), reason="the full MNIST is not in data/")
@@ -203,3 +204,43 @@ def test_a_large_set_is_memory_mapped(shapes, tmp_path, monkeypatch):
     before = dataset.images.clone()
     dataset.mapping.madvise(__import__("mmap").MADV_DONTNEED)
     assert torch.equal(dataset.images, before)
+
+
+@pytest.fixture(scope="session")
+def many_shapes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("many") / "shapes"
+    folder.mkdir()
+    for i in range(240):
+        colour_shape((40, 36), i).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (28, 3), (32, 3), (64, 1), (64, 3)])
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("began", ()),
+        ("began", ("--network", "conv", "--n", 4, "--skip")),
+        ("fgan", ()),
+        ("fgan", ("--network", "conv", "--width", 4, "--spectral-norm")),
+        ("dcgan", ("--width", 4)),
+        ("wgan", ("--width", 4)),
+        ("wgan_gp", ("--width", 4)),
+    ],
+)
+def test_every_script_learns_from_a_folder_at_any_size(
+    script, flags, size, channels, many_shapes, command_line, tmp_path, data_dir
+):
+    flags += ("--steps", 3, "--batch-size", 8, "--log-every", 1)
+    settings = ("--data", many_shapes, "--image-size", size, "--channels", channels)
+    code, out, err = command_line(script, *flags, *settings, data=False)
+    assert code == 0, err
+    assert f"240 images {channels}×{size}×{size}" in out
+    code, _, err = command_line(script, "--sample", 120, data=False)
+    assert code == 0, err
+    assert np.load(tmp_path / f"out/{script}/samples.npz")["arr_0"].shape == (120, size, size, channels)
+    if size == 64:
+        numbers = evaluate.evaluate(f"out/{script}", evaluate.Options(targets=("x",), samples=120), {})
+        assert numbers["fid"] is None
+        assert numbers["floor"]["coverage"] > 0.5
+        assert numbers["coverage"] < numbers["floor"]["coverage"]

@@ -52,15 +52,15 @@ def commands(text: str) -> list[str]:
 
 def every_command() -> list[str]:
     texts = [README, *((importlib.import_module(script).__doc__ or "") for script in SCRIPTS)]
-    return sorted({command.strip() for text in texts for command in commands(text)})
+    found = {command.strip() for text in texts for command in commands(text)}
+    # Those that need a run or pictures to be there are those of test_resume.py and test_data.py
+    return sorted(c for c in found if not {"--resume", "--sample", "--data"} & set(c.split()))
 
 
 @pytest.mark.parametrize("command", every_command())
 def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypatch, tmp_path):
     """The flags of README and docstrings exist, and the run starts: two steps of it."""
     script, *words = shlex.split(command)
-    if "--resume" in words or "--sample" in words or "--data" in words:
-        return  # test_resume.py and test_data.py run these
     words = [
         re.sub(r"^\d{4,}$", "64", word) if before == "--batch-size" else word
         for before, word in zip(["", *words], words)
