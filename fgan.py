@@ -29,6 +29,7 @@ that fits one Gaussian to two):
     jensen_shannon, gan, squared_hellinger, total_variation  bounded: no x can cost more than a constant
     alpha                  from reverse_kl (α → 0) over squared_hellinger·2 (α = ½) to kl (α → 1) and beyond
     jensen_shannon_weighted  data weighted by π, samples by 1 − π
+What all of them really did on MNIST is in the README, with numbers and pictures.
 
 What to look for: loss_D is −F, so −loss_D rises to the divergence as V improves and falls as G does;
 `bound` in curves.png. F is at f(1) when the two are alike: 0, but −log 4 for `gan`. T_real − T_fake

@@ -4,6 +4,7 @@
     python tests/benchmark.py --quality      FID over wall-clock: the five defaults and five settings in use
     python tests/benchmark.py --correlation  does the Wasserstein estimate fall as the FID does?
     python tests/benchmark.py --processes    images/s for one and two processes, and the cost of averaging
+    python tests/benchmark.py --memory       time to prepare a large folder of images, and memory of a run on it
 
 Loop, bare step and textbook loop are one and the same `train` function; what stands around it is exchanged:
     loop      as it is
@@ -21,6 +22,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -37,11 +39,13 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import tyro  # noqa: E402
+from PIL import Image  # noqa: E402
 from scipy.stats import spearmanr  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from torchvision import transforms  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 import common  # noqa: E402
 import evaluate  # noqa: E402
@@ -59,6 +63,10 @@ class Options:
     """Spearman's correlation of the smoothed Wasserstein estimate with FID, over runs of wgan.py and wgan_gp.py."""
     processes: bool = False
     """Images/s for one and two processes instead."""
+    memory: bool = False
+    """Peak memory of fgan.py on a folder of many images of 64 px instead."""
+    images: int = 200_000
+    """--memory: how many."""
     scripts: tuple[str, ...] = SCRIPTS
     """Which scripts."""
     steps: int = 100
@@ -647,11 +655,31 @@ def processes(options: Options) -> None:
         print(f"| {script} | {one:.0f} | {two:.0f} | {two / one:.2f} | {part:.0%} |", flush=True)
 
 
+# A large folder.
+
+
+def memory(options: Options) -> None:
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "images").mkdir()
+        for i in tqdm(range(options.images), desc="making images"):
+            coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+            coarse.resize((80, 70)).save(f"{folder}/images/{i:06d}.jpg")
+        words = ["fgan.py", "--data", f"{folder}/images", "--data-dir", f"{folder}/data", "--out", f"{folder}/run"]
+        for steps in (1, 2000):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *words, "--steps", str(steps), "--overwrite"], cwd=ROOT, check=True)
+            seconds = time.perf_counter() - start
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest child so far
+            what = "preparing and a first step" if steps == 1 else f"{steps} steps more, prepared before"
+            print(f"{options.images:,} images: {what}: {seconds:.0f} s; peak memory {peak:.2f} GiB", flush=True)
+
+
 def main() -> None:
     options = tyro.cli(Options, prog="benchmark.py", description=common.first_line(__doc__))
-    chosen = [kind for kind in (quality, correlation, processes) if getattr(options, kind.__name__)]
+    chosen = [kind for kind in (quality, correlation, processes, memory) if getattr(options, kind.__name__)]
     if len(chosen) > 1:
-        sys.exit("benchmark.py: one of --quality, --correlation, --processes at a time")
+        sys.exit("benchmark.py: one of --quality, --correlation, --processes, --memory at a time")
     (chosen or [speed])[0](options)
 
 
