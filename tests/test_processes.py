@@ -7,13 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import torch
 from conftest import ROOT, tensors
 
 import common
 
-# A script without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
+# Two scripts without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
 # whole steps of the rounding in gradients that are nearly 0, and those differ with the size of a process's share.
 WITHOUT_BATCHNORM = """
 import importlib, sys
@@ -27,14 +26,16 @@ class Nothing(nn.Identity):
     pass
 nn.BatchNorm1d = nn.BatchNorm2d = Nothing
 import common
-script, break_it = sys.argv.pop(1), {broken}
-module = importlib.import_module(script)
-module.initialise = lambda layer: None  # it looks for BatchNorm's weights
-if break_it:
+data_dir, out, broken = sys.argv[1:]
+if broken == "broken":
     common.average_gradients = lambda network: None
-common.main(module.Hyperparameters, module.Generator, module.train)
+common.start_processes("cpu")
+for script in {scripts}:
+    module = importlib.import_module(script)
+    module.initialise = lambda layer: None  # it looks for BatchNorm's weights
+    module.train(module.Hyperparameters(
+        steps=20, batch_size=12, data_dir=data_dir, out=out + "/" + script, precision="float32", device="cpu"))
 """
-
 
 FGAN = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (ROOT / "fgan.py").read_text().split('"""', 2)[2]
 
@@ -57,19 +58,18 @@ def distance(a: dict, b: dict) -> float:
     return max(((a[name] - b[name]).norm() / a[name].norm()).item() for name in a)
 
 
-@pytest.mark.parametrize("script", ["wgan_gp", "began"])
-def test_n_processes_learn_what_one_does(script, tmp_path, data_dir):
-    flags = ("--steps", 20, "--batch-size", 12, "--data-dir", data_dir, "--precision", "float32", "--device", "cpu")
-    for processes, broken in ((1, False), (2, False), (3, False), (2, True)):
-        program = WITHOUT_BATCHNORM.format(root=str(ROOT), broken=broken)
-        out = f"{processes}{'-broken' * broken}"
-        process = launch(processes, program, script, *flags, "--out", out, cwd=tmp_path)
+def test_n_processes_learn_what_one_does(tmp_path, data_dir):
+    scripts = ("wgan_gp", "began")
+    program = WITHOUT_BATCHNORM.format(root=str(ROOT), scripts=scripts)
+    for processes, kind in ((1, "whole"), (2, "whole"), (3, "whole"), (2, "broken")):
+        process = launch(processes, program, data_dir, f"{processes}-{kind}", kind, cwd=tmp_path)
         _, err = process.communicate(timeout=400)
         assert process.returncode == 0, err
-    one = weights(tmp_path / "1")
-    assert distance(one, weights(tmp_path / "2")) < 1e-5
-    assert distance(one, weights(tmp_path / "3")) < 1e-5
-    assert distance(one, weights(tmp_path / "2-broken")) > 1e-3
+    for script in scripts:
+        one = weights(tmp_path / "1-whole" / script)
+        assert distance(one, weights(tmp_path / "2-whole" / script)) < 1e-5
+        assert distance(one, weights(tmp_path / "3-whole" / script)) < 1e-5
+        assert distance(one, weights(tmp_path / "2-broken" / script)) > 1e-3
 
 
 def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
