@@ -177,8 +177,10 @@ def test_losses_by_hand():
     kl_row = fgan.DIVERGENCES["kl"]
     v_real, v_fake = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])
     assert fgan.critic_loss(kl_row, v_real, v_fake).item() == pytest.approx(-(2.0 - 1.0))
-    assert fgan.generator_loss(kl_row, v_fake).item() == pytest.approx(-1.0)
-    assert fgan.generator_loss(kl_row, v_fake, "minimax").item() == pytest.approx(-1.0)
+    v_other = torch.tensor([1.0, 2.0])
+    assert fgan.generator_loss(kl_row, v_other).item() == pytest.approx(-(1 + math.e) / 2)
+    assert fgan.generator_loss(kl_row, v_other, "minimax").item() == pytest.approx(-(1 + math.e) / 2)
+    assert fgan.generator_loss(kl_row, v_other, "practical").item() == pytest.approx(-1.5)
     gan = fgan.DIVERGENCES["gan"]
     expected = nn.functional.binary_cross_entropy_with_logits(v_real, torch.ones(2))
     expected = expected + nn.functional.binary_cross_entropy_with_logits(v_fake, torch.zeros(2))
