@@ -166,10 +166,10 @@ class Textbook(Bare):
         return next(self.batches).to(self.device)
 
     def noise(self) -> Tensor:
-        return common.Run.noise(self)
+        return Loop.noise(self)
 
     def epsilon(self) -> Tensor:
-        return common.Run.epsilon(self)
+        return Loop.epsilon(self)
 
     def log(self, **values) -> None:
         for value in values.values():
