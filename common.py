@@ -410,7 +410,12 @@ def seed_everything(seed: int, step: int) -> None:
     Done before every step, so that a run can be stopped and resumed anywhere without keeping the
     state of a generator, and on any number of processes.
     """
-    torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1)[0]))
+    number = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+    torch.default_generator.manual_seed(number)  # torch.manual_seed takes 0.1 ms, as it looks for every kind of device
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(number)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)
 
 
 def uniform(*shape: int, low: float = 0.0, high: float = 1.0, device: torch.device | str = "cpu") -> Tensor:

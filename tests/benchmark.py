@@ -236,6 +236,8 @@ def quiet():
 def flops_of_step(script: str, options: Options) -> float:
     """Floating-point operations of one step: matrix products and convolutions."""
     counter, counts = FlopCounterMode(display=False), []
+    # Its tracker of modules can't look into a gradient penalty's torch.autograd.grad; the total needs none
+    counter.mod_tracker = type("Nothing", (contextlib.nullcontext,), {"parents": {"Global"}})()
 
     class Counting(Bare):
         def log(self, **values) -> None:
