@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
+# One thread each, also in the processes that tests start: the networks here are too small for more, and threads that
+# wait for each other on a busy machine take minutes for what takes seconds. Read when torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,7 +25,6 @@ SCRIPTS = ("began", "dcgan", "fgan", "wgan", "wgan_gp")
 def offline():
     """No test reaches for the network: mirrors refuse, in this process and in those it starts."""
     os.environ["http_proxy"] = os.environ["https_proxy"] = "http://127.0.0.1:9"
-    torch.set_num_threads(1)  # the networks of the tests are too small for more
 
 
 @pytest.fixture(scope="session")
