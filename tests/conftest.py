@@ -10,8 +10,8 @@ from pathlib import Path
 # wait for each other on a busy machine take minutes for what takes seconds. Read when torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
