@@ -399,7 +399,7 @@ class InUse:
         elif self.name == "fgan":  # reverse KL
             v_real, v_fake = D(self.real()), D(G(self.noise()).detach())
             self.update(1, torch.exp(-v_real).mean() + (v_fake - 1).mean())
-            self.update(0, torch.exp(-D(G(self.noise()))).mean())
+            self.update(0, -D(G(self.noise())).mean())
         elif self.name == "dcgan":
             ones, zeros = torch.ones(self.batch, 1), torch.zeros(self.batch, 1)
             fake = G(self.noise())
