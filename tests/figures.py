@@ -1,6 +1,7 @@
 """The pictures that the README shows, from finished runs.
 
 python tests/figures.py gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
+python tests/figures.py fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
 python tests/figures.py twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
 python tests/figures.py divergences out         docs/divergences.png: f, g_f, f*∘g_f and samples, from out/div-NAME
 python tests/figures.py gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ
@@ -40,6 +41,10 @@ def gallery(runs: Path) -> Figure:
     for axes, script in zip(figure.subplots(5, 1), ("dcgan", "wgan", "wgan_gp", "fgan", "began")):
         show(axes, samples(runs / f"{script}-0", 32, 16), f"{script}.py")
     return figure
+
+
+def fashion(runs: Path) -> Figure:
+    return gallery(runs)
 
 
 def twins(runs: Path) -> Figure:
@@ -91,7 +96,7 @@ def gamma(runs: Path) -> Figure:
 
 
 def main() -> None:
-    kinds = {function.__name__: function for function in (gallery, twins, divergences, gamma)}
+    kinds = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         sys.exit(f"usage: python tests/figures.py {'|'.join(kinds)} FOLDER")
     path = ROOT / "docs" / f"{sys.argv[1]}.png"
