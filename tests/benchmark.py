@@ -572,7 +572,7 @@ def correlation(options: Options) -> None:
             save(options, everything)
     print("\n| script | Spearman's correlation, estimate and FID |\n|---|---|")
     for script, values in found.items():
-        print(f"| {script} | {np.mean(values):.2f} ± {np.std(values, ddof=1):.2f} |")
+        print(f"| {script} | {evaluate.spread(values)} |")
 
 
 def plot_quality(moments: list[float], curves: dict[str, list[list[float]]], path: Path) -> None:
