@@ -1127,9 +1127,14 @@ def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> Tensor:
     try:
         dist.all_reduce(tensor, operation)
     except RuntimeError as error:
-        raise UserError(
-            "another process of this run has ended: stopped too; go on from the last checkpoint with --resume"
-        ) from error
+        # Said here and not in main(), for by then torchrun may have ended this process
+        print(
+            f"process {process()[0]}: another process of this run has ended: stopped too;"
+            " go on from the last checkpoint with --resume",
+            file=sys.stderr,
+            flush=True,
+        )
+        raise SystemExit(1) from error
     return tensor
 
 
