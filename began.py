@@ -106,7 +106,7 @@ class Hyperparameters(common.Options):
 
     # The networks
     network: Literal["mlp", "conv"] = "mlp"
-    """mlp: for digits. conv: the paper's, for larger and coloured images."""
+    """mlp: for digits. conv: the paper's (at the end of this file), for larger and coloured images."""
     z_dim: int = 64
     """Length of the noise z, each number from U(−1, 1)."""
     G_hidden: int = 512
@@ -172,6 +172,95 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return 2 * self.net((x + 1) / 2).float() - 1
+
+
+# The losses and the controller.
+
+
+def reconstruction_loss(D: nn.Module, v: Tensor, eta: int) -> Tensor:
+    """L(v) = |v − D(v)|^η, the mean over images and pixels (section 3.1); at least 0."""
+    return (v - D(v)).abs().pow(eta).mean()
+
+
+def discriminator_loss(L_real: Tensor, L_fake: Tensor, k: Tensor | float) -> Tensor:
+    """L_D = L(x) − k·L(G(z))."""
+    return L_real - k * L_fake
+
+
+def balance_error(L_real: Tensor, L_fake: Tensor, gamma: float) -> Tensor:
+    """γ L(x) − L(G(z)): above 0 where G's images are reconstructed too well."""
+    return gamma * L_real - L_fake
+
+
+def update_k(k: Tensor, error: Tensor, lambda_k: float) -> Tensor:
+    """k + λ_k·error, clipped to [0, 1]."""
+    return (k + lambda_k * error).clamp(0, 1)
+
+
+def convergence(L_real: Tensor, error: Tensor) -> Tensor:
+    """M = L(x) + |γ L(x) − L(G(z))| (section 3.4)."""
+    return L_real + error.abs()
+
+
+def halve_lr_on_plateau(
+    step: int, patience: int, M: Tensor, M_mean: Tensor, M_best: Tensor, *optimizers: torch.optim.Optimizer
+) -> None:
+    """Every `patience` steps: halve the learning rate unless the mean of M over them is the lowest so far.
+
+    M_mean and M_best keep the mean that is being taken and the lowest one; both are changed in place.
+    """
+    M_mean += M / patience
+    if step % patience == 0:
+        if M_mean >= M_best:
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] /= 2
+        M_best.copy_(torch.minimum(M_best, M_mean))
+        M_mean.zero_()
+
+
+def train(hp: Hyperparameters) -> None:
+    """The objective of section 3.3 of the paper, one update of all three: D, G and k."""
+    run = common.Run(hp)
+    # channels_last: the layout in which CPUs convolve fastest
+    G, D = (net(hp).to(run.device, memory_format=torch.channels_last) for net in (Generator, Discriminator))
+    G_average = copy.deepcopy(G)
+    opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
+    k = torch.zeros((), device=run.device)
+    M_mean, M_best = torch.zeros((), device=run.device), torch.full((), math.inf, device=run.device)
+
+    for step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D, k=k, M_mean=M_mean, M_best=M_best):
+        x, fake = run.real(), G(run.noise())
+
+        # D: minimise  L(x) − k·L(G(z))
+        L_real = reconstruction_loss(D, x, hp.eta)
+        L_fake = reconstruction_loss(D, fake.detach(), hp.eta)
+        opt_D.zero_grad()
+        discriminator_loss(L_real, L_fake, k).backward()
+        common.average_gradients(D)
+
+        # G: minimise  L(G(z)), against the same old D
+        with common.frozen(D):
+            loss_G = reconstruction_loss(D, fake, hp.eta)
+        opt_G.zero_grad()
+        loss_G.backward()
+        common.average_gradients(G)
+
+        opt_D.step()
+        opt_G.step()
+        common.average_weights(G_average, G, hp.average)
+
+        # The controller: k rises while G's images are reconstructed better than γ asks for
+        with torch.no_grad():
+            L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
+            error = balance_error(L_real, L_fake, hp.gamma)
+            M = convergence(L_real, error)
+            k.copy_(update_k(k, error, hp.lambda_k))
+
+            if hp.patience:
+                halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
+
+        run.log(M=M, k=k.clone(), L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
 
 
 # The paper's convolutional networks (its figure 1). What they make is bounded by the tanh and the sigmoid above:
@@ -240,84 +329,6 @@ class Decoder(nn.Module):
                 x = torch.cat([x, nn.functional.interpolate(h0, size=x.shape[2:], mode="nearest")], dim=1)
             x = block(x)
         return self.last(x)
-
-
-# The losses and the controller.
-
-
-def reconstruction_loss(D: nn.Module, v: Tensor, eta: int) -> Tensor:
-    """L(v) = |v − D(v)|^η, the mean over images and pixels (section 3.1); at least 0."""
-    return (v - D(v)).abs().pow(eta).mean()
-
-
-def discriminator_loss(L_real: Tensor, L_fake: Tensor, k: Tensor | float) -> Tensor:
-    """L_D = L(x) − k·L(G(z))."""
-    return L_real - k * L_fake
-
-
-def balance_error(L_real: Tensor, L_fake: Tensor, gamma: float) -> Tensor:
-    """γ L(x) − L(G(z)): above 0 where G's images are reconstructed too well."""
-    return gamma * L_real - L_fake
-
-
-def update_k(k: Tensor, error: Tensor, lambda_k: float) -> Tensor:
-    """k + λ_k·error, clipped to [0, 1]."""
-    return (k + lambda_k * error).clamp(0, 1)
-
-
-def convergence(L_real: Tensor, error: Tensor) -> Tensor:
-    """M = L(x) + |γ L(x) − L(G(z))| (section 3.4)."""
-    return L_real + error.abs()
-
-
-def train(hp: Hyperparameters) -> None:
-    """The objective of section 3.3 of the paper, one update of all three: D, G and k."""
-    run = common.Run(hp)
-    # channels_last: the layout in which CPUs convolve fastest
-    G, D = (net(hp).to(run.device, memory_format=torch.channels_last) for net in (Generator, Discriminator))
-    G_average = copy.deepcopy(G)
-    opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
-    k = torch.zeros((), device=run.device)
-    M_now, M_best = torch.zeros((), device=run.device), torch.full((), math.inf, device=run.device)
-
-    for step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D, k=k, M_now=M_now, M_best=M_best):
-        x, fake = run.real(), G(run.noise())
-
-        # D: minimise  L(x) − k·L(G(z))
-        L_real = reconstruction_loss(D, x, hp.eta)
-        L_fake = reconstruction_loss(D, fake.detach(), hp.eta)
-        opt_D.zero_grad()
-        discriminator_loss(L_real, L_fake, k).backward()
-        common.average_gradients(D)
-
-        # G: minimise  L(G(z)), against the same old D
-        with common.frozen(D):
-            loss_G = reconstruction_loss(D, fake, hp.eta)
-        opt_G.zero_grad()
-        loss_G.backward()
-        common.average_gradients(G)
-
-        opt_D.step()
-        opt_G.step()
-        common.average_weights(G_average, G, hp.average)
-
-        # The controller: k rises while G's images are reconstructed better than γ asks for
-        with torch.no_grad():
-            L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
-            error = balance_error(L_real, L_fake, hp.gamma)
-            M = convergence(L_real, error)
-            k.copy_(update_k(k, error, hp.lambda_k))
-
-            if hp.patience:
-                M_now += M / hp.patience
-                if step % hp.patience == 0:
-                    if M_now >= M_best:
-                        for group in opt_G.param_groups + opt_D.param_groups:
-                            group["lr"] /= 2
-                    M_best.copy_(torch.minimum(M_best, M_now))
-                    M_now.zero_()
-
-        run.log(M=M, k=k.clone(), L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
 
 
 if __name__ == "__main__":

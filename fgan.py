@@ -98,7 +98,7 @@ class Hyperparameters(common.Options):
 
     # The networks
     network: Literal["mlp", "conv"] = "mlp"
-    """mlp: the paper's pair for digits. conv: the networks of dcgan.py, for colour and larger images."""
+    """mlp: the paper's pair for digits. conv: for colour and larger images (at the end of this file)."""
     z_dim: int = 64
     """Length of the noise z, each number from U(−1, 1)."""
     G_hidden: int = 512
@@ -126,7 +126,8 @@ class Hyperparameters(common.Options):
         for name in ("G_hidden", "V_hidden"):
             common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")
         if self.network == "conv":
-            common.require(fits(self.image_size), "--image-size", self.image_size, "4, 5, 6 or 7 times a power of 2")
+            size = self.image_size
+            common.require(size % 2 ** stages(size) == 0, "--image-size", size, "4, 5, 6 or 7 times a power of 2")
 
 
 # The networks.
@@ -176,36 +177,6 @@ def mlp_discriminator(hp: Hyperparameters) -> nn.Sequential:
         *(nn.Linear(h, h), nn.ELU()),
         nn.Linear(h, 1),
     )
-
-
-def stages(size: int) -> int:
-    """How often a side of `size` pixels can be halved before it is 4 to 7 pixels: 28 → 14 → 7 is 2."""
-    return (size // 4).bit_length() - 1
-
-
-def fits(size: int) -> bool:
-    return size == 0 or size % 2 ** stages(size) == 0
-
-
-def conv_generator(hp: Hyperparameters) -> nn.Sequential:
-    n = stages(hp.image_size)
-    channels, small = hp.width << (n - 1), hp.image_size >> n
-    layers: list[nn.Module] = [nn.Linear(hp.z_dim, channels * small**2, bias=False)]
-    layers += [nn.Unflatten(1, (channels, small, small)), nn.BatchNorm2d(channels), nn.ReLU()]
-    while channels > hp.width:
-        layers += [nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False)]
-        layers += [nn.BatchNorm2d(channels // 2), nn.ReLU()]
-        channels //= 2
-    return nn.Sequential(*layers, nn.ConvTranspose2d(channels, hp.channels, 4, stride=2, padding=1), nn.Tanh())
-
-
-def conv_discriminator(hp: Hyperparameters) -> nn.Sequential:
-    n = stages(hp.image_size)
-    widths = [hp.channels, *(hp.width << i for i in range(n))]
-    layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * (hp.image_size >> n) ** 2, 1))
 
 
 # The table. Every g_f increases, so that a larger V always means "more real". (Printed tables that have
@@ -397,6 +368,35 @@ def train(hp: Hyperparameters) -> None:
 
         T_real, T_fake = divergence.activation(v_real).mean(), divergence.activation(v_fake).mean()
         run.log(bound=-loss_D, loss_G=loss_G, T_real=T_real, T_fake=T_fake)
+
+
+# The convolutional pair (--network conv): strided convolutions as in wgan_gp.py.
+
+
+def stages(size: int) -> int:
+    """How often a side of `size` pixels is halved until it is 4 to 7 pixels long: 28 → 14 → 7, so 2."""
+    return max(0, (size // 4).bit_length() - 1)
+
+
+def conv_generator(hp: Hyperparameters) -> nn.Sequential:
+    n = stages(hp.image_size)
+    channels, small = hp.width << (n - 1), hp.image_size >> n
+    layers: list[nn.Module] = [nn.Linear(hp.z_dim, channels * small**2, bias=False)]
+    layers += [nn.Unflatten(1, (channels, small, small)), nn.BatchNorm2d(channels), nn.ReLU()]
+    while channels > hp.width:
+        layers += [nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(channels // 2), nn.ReLU()]
+        channels //= 2
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels, hp.channels, 4, stride=2, padding=1), nn.Tanh())
+
+
+def conv_discriminator(hp: Hyperparameters) -> nn.Sequential:
+    n = stages(hp.image_size)
+    widths = [hp.channels, *(hp.width << i for i in range(n))]
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * (hp.image_size >> n) ** 2, 1))
 
 
 if __name__ == "__main__":
