@@ -337,7 +337,10 @@ class InUse:
         self.z_dim = 10 if self.range01 else 100
         if name in ("began", "fgan"):
             self.G = dense(10, 128, 784, activation=nn.ReLU, last=nn.Sigmoid())
-            self.D = dense(784, 128, 784 if name == "began" else 1, activation=nn.ReLU)
+            if name == "began":
+                self.D = dense(784, 128, 784, activation=nn.ReLU)
+            else:
+                self.D = dense(784, 128, 1, activation=nn.ReLU, last=nn.Sigmoid())  # bounds V, as is common
             self.opts = [torch.optim.Adam(net.parameters(), 1e-3) for net in (self.G, self.D)]
             self.k = 0.0
         elif name == "dcgan":
@@ -395,11 +398,11 @@ class InUse:
             real, generated = error(x), error(fake.detach())
             self.update(1, real - self.k * generated)
             self.update(0, error(G(self.noise())))
-            self.k += 0.001 * (0.5 * real.item() - generated.item())
-        elif self.name == "fgan":  # reverse KL
+            self.k = min(max(self.k + 0.001 * (0.5 * real.item() - generated.item()), 0.0), 1.0)
+        elif self.name == "fgan":  # reverse KL with the sign as printed: a small V means real
             v_real, v_fake = D(self.real()), D(G(self.noise()).detach())
-            self.update(1, torch.exp(-v_real).mean() + (v_fake - 1).mean())
-            self.update(0, -D(G(self.noise())).mean())
+            self.update(1, torch.exp(v_real).mean() - (v_fake + 1).mean())
+            self.update(0, D(G(self.noise())).mean())
         elif self.name == "dcgan":
             ones, zeros = torch.ones(self.batch, 1), torch.zeros(self.batch, 1)
             fake = G(self.noise())
