@@ -61,7 +61,7 @@ and for faces add: --data path/to/img_align_celeba --n 128
 
 Run it:     python began.py
             python began.py --gamma 0.5
-Measured (2 cores, full MNIST, 5 seeds): ten classes every time, FID 125 ± 5; about 60 s. The convolutional pair
+Measured (2 cores, full MNIST, 10 seeds): ten classes every time, FID 124 ± 7; about 60 s. The convolutional pair
 draws crisp digits on MNIST, but soon of a few classes only (docs/LOG.md): there the default is better.
 """
 

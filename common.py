@@ -547,7 +547,10 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
             train(hp)
     except UserError as error:
         rank, processes = process()
-        sys.exit(f"{script}.py{f' [process {rank}]' if processes > 1 else ''}: {error}")
+        where = f" [process {rank}]" if processes > 1 else ""
+        # Printed now, not by sys.exit: that comes after the process group is left, when torchrun may have ended us
+        print(f"{script}.py{where}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
@@ -1127,14 +1130,9 @@ def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> Tensor:
     try:
         dist.all_reduce(tensor, operation)
     except RuntimeError as error:
-        # Said here and not in main(), for by then torchrun may have ended this process
-        print(
-            f"process {process()[0]}: another process of this run has ended: stopped too;"
-            " go on from the last checkpoint with --resume",
-            file=sys.stderr,
-            flush=True,
-        )
-        raise SystemExit(1) from error
+        raise UserError(
+            "another process of this run has ended: stopped too; go on from the last checkpoint with --resume"
+        ) from error
     return tensor
 
 

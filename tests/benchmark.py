@@ -10,7 +10,7 @@ Loop, bare step and textbook loop are one and the same `train` function; what st
     loop      as it is
     bare      forward, backward and optimizers alone: one fixed batch, one fixed noise, nothing logged or averaged
     textbook  a DataLoader with transforms, unfused optimizers, .item() of every loss at every step, float32,
-              gradients for D in G's step, G's graph kept in D's step
+              gradients for D in G's step; in dcgan, wgan and wgan_gp also G's graph kept in D's step
     graph     the loop with --cuda-graph (on NVIDIA GPUs alone)
 """
 
@@ -178,14 +178,20 @@ class Textbook(Bare):
 
 
 class Unfused:
-    """`torch` with plain optimizers; G's graph is kept where the script has no weights to clip."""
+    """`torch` with plain optimizers, and in the twins with G's graph kept in D's step.
 
-    def __init__(self, keep_graph: bool) -> None:
+    There `no_grad` stands around G; in wgan.py a second time around the clipping, which needs it.
+    """
+
+    def __init__(self, script: str) -> None:
         self.optim = type("optim", (), {})()
         self.optim.Adam = lambda p, lr, betas, **_: torch.optim.Adam(p, lr, betas, foreach=False)
         self.optim.RMSprop = lambda p, lr, **_: torch.optim.RMSprop(p, lr, foreach=False)
-        if keep_graph:
-            self.no_grad = contextlib.nullcontext
+        contexts = {"dcgan": [contextlib.nullcontext], "wgan": [contextlib.nullcontext, torch.no_grad]}
+        contexts["wgan_gp"] = contexts["dcgan"]
+        if script in contexts:
+            around = itertools.cycle(contexts[script])
+            self.no_grad = lambda: next(around)()
 
     def __getattr__(self, name: str):
         return getattr(torch, name)
@@ -201,7 +207,7 @@ def surroundings(script: str, kind: str):
         common.average_weights = lambda *_: None
     if kind == "textbook":
         common.frozen = contextlib.nullcontext
-        module.torch = Unfused(keep_graph=script in ("dcgan", "wgan_gp"))
+        module.torch = Unfused(script)
     try:
         yield module
     finally:
