@@ -43,21 +43,23 @@ at 0 means that D no longer looks at G's images: it draws whatever G makes as we
 
 Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end just so, with k at
 0 and one blank image: digits are easy to reconstruct, a blank easier still.
-    networks    convolutional, h = 64       G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU. Wide and
-                                            shallow: a deep D draws anything it is shown, G's mistakes too.
-                                            --network conv: h = 16, and outputs bounded by tanh and sigmoid
+    networks    convolutional, n = 64 or    G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU. Wide and
+                128 in both, h = 64         shallow: a deep D draws anything it is shown, G's mistakes too.
+                                            --network conv: n = 48 in G, 8 in D; outputs bounded by tanh and sigmoid
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
     γ           0.5                         0.95: digits differ in difficulty (a 1 is easy); a low γ picks the 1s
-    λ_k         0.001                       0.05: a run of a minute needs a faster thermostat
-    Adam        1e-4, β₁ 0.5                1e-3, β₁ 0: momentum makes the players overshoot each other
+    k           starts at 0                 at 0.6: while k is low, G falls onto the few digits that D draws best
+    λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
+    Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4: a slower D needs a higher k to hold the balance;
+                                            β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the average of G
 The paper's own constants:
-    python began.py --network conv --n 64 --h 64 --eta 1 --gamma 0.5 --lambda-k 0.001 --lr 1e-4 --betas 0.5 0.999 \\
-        --batch-size 16 --average 0 --patience 3000 --steps 200000
-and for faces add: --data path/to/img_align_celeba --n 128
+    python began.py --network conv --n 64 --G-n 64 --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr 1e-4 \\
+        --D-lr 1e-4 --betas 0.5 0.999 --batch-size 16 --average 0 --patience 3000 --steps 200000
+and for faces add: --data path/to/img_align_celeba --n 128 --G-n 128
 
 Run it:     python began.py
             python began.py --gamma 0.5
@@ -83,8 +85,10 @@ class Hyperparameters(common.Options):
     # The game
     gamma: float = 0.95
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
-    lambda_k: float = 0.05
+    lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows. Fit for an L that is a mean over pixels in [−1, 1]."""
+    k_start: float = 0.6
+    """k at the first step, in [0, 1] (paper: 0)."""
     eta: Literal[1, 2] = 2
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
 
@@ -93,8 +97,10 @@ class Hyperparameters(common.Options):
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
-    lr: float = 1e-3
-    """Adam's learning rate for both players."""
+    lr: float = 0.0
+    """Adam's learning rate for G. 0: 2e-3 for mlp, 1e-3 for conv."""
+    D_lr: float = 0.0
+    """Adam's learning rate for D. 0: 5e-4 for mlp, 1e-4 for conv."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
     patience: int = 0
@@ -113,10 +119,12 @@ class Hyperparameters(common.Options):
     """mlp: units in each of G's two hidden layers."""
     D_hidden: int = 128
     """mlp: units in D's hidden layer."""
-    n: int = 16
-    """conv: filters, n of the paper (64 or 128 there)."""
-    h: int = 16
-    """conv: length of the code between D's encoder and decoder (paper: 64, with which D draws any stroke)."""
+    n: int = 8
+    """conv: filters of D, n of the paper (64 or 128 there)."""
+    G_n: int = 48
+    """conv: filters of G (n as well in the paper)."""
+    h: int = 64
+    """conv: length of the code between D's encoder and decoder."""
     skip: bool = False
     """conv: give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
 
@@ -124,13 +132,17 @@ class Hyperparameters(common.Options):
     """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
 
     def __post_init__(self) -> None:
+        G_lr, D_lr = (2e-3, 5e-4) if self.network == "mlp" else (1e-3, 1e-4)
+        self.lr, self.D_lr = self.lr or G_lr, self.D_lr or D_lr
         super().__post_init__()
         common.require(0 < self.gamma <= 1, "--gamma", self.gamma, "in (0, 1]")
         common.require(0 < self.lambda_k < math.inf, "--lambda-k", self.lambda_k, "above 0")
         common.require(self.patience >= 0, "--patience", self.patience, "0 or more")
         if self.cuda_graph:
             common.require(self.patience == 0, "--patience", self.patience, "0 with --cuda-graph")
-        for name in ("G_hidden", "D_hidden", "n", "h"):
+        common.require(0 <= self.k_start <= 1, "--k-start", self.k_start, "in [0, 1]")
+        common.require(0 < self.D_lr < math.inf, "--D-lr", self.D_lr, "above 0")
+        for name in ("G_hidden", "D_hidden", "n", "G_n", "h"):
             common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")
         size = self.image_size
         if self.network == "conv":
@@ -144,7 +156,7 @@ class Generator(nn.Module):
         super().__init__()
         self.shape = (hp.channels, hp.image_size, hp.image_size)
         if hp.network == "conv":
-            self.net = nn.Sequential(Decoder(hp, hp.z_dim), nn.Tanh())
+            self.net = nn.Sequential(Decoder(hp, hp.z_dim, hp.G_n), nn.Tanh())
         else:
             self.net = nn.Sequential(
                 *(nn.Linear(hp.z_dim, hp.G_hidden, bias=False), nn.BatchNorm1d(hp.G_hidden), nn.ReLU()),
@@ -162,7 +174,7 @@ class Discriminator(nn.Module):
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
         if hp.network == "conv":
-            self.net = nn.Sequential(Encoder(hp), Decoder(hp, hp.h), nn.Sigmoid())
+            self.net = nn.Sequential(Encoder(hp), Decoder(hp, hp.h, hp.n), nn.Sigmoid())
         else:
             pixels = hp.channels * hp.image_size**2
             self.net = nn.Sequential(
@@ -225,8 +237,9 @@ def train(hp: Hyperparameters) -> None:
     # channels_last: the layout in which CPUs convolve fastest
     G, D = (net(hp).to(run.device, memory_format=torch.channels_last) for net in (Generator, Discriminator))
     G_average = copy.deepcopy(G)
-    opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
-    k = torch.zeros((), device=run.device)
+    opt_G = torch.optim.Adam(G.parameters(), hp.lr, hp.betas, fused=True)
+    opt_D = torch.optim.Adam(D.parameters(), hp.D_lr, hp.betas, fused=True)
+    k = torch.tensor(hp.k_start, device=run.device)
     M_mean, M_best = torch.zeros((), device=run.device), torch.full((), math.inf, device=run.device)
 
     for step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D, k=k, M_mean=M_mean, M_best=M_best):
@@ -303,21 +316,21 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Codes (N×length) to images: pairs of 3×3 convolutions of n filters, nearest-neighbour upsampling."""
 
-    def __init__(self, hp: Hyperparameters, length: int) -> None:
+    def __init__(self, hp: Hyperparameters, length: int, n: int) -> None:
         super().__init__()
         self.skip = hp.skip
         small = hp.image_size >> stages(hp.image_size)
-        self.first = nn.Sequential(nn.Linear(length, hp.n * small**2), nn.Unflatten(1, (hp.n, small, small)))
+        self.first = nn.Sequential(nn.Linear(length, n * small**2), nn.Unflatten(1, (n, small, small)))
         self.blocks = nn.ModuleList()
         for i in range(stages(hp.image_size) + 1):
-            inputs = 2 * hp.n if hp.skip and i > 0 else hp.n
+            inputs = 2 * n if hp.skip and i > 0 else n
             self.blocks.append(
                 nn.Sequential(
-                    *(nn.Conv2d(inputs, hp.n, 3, padding=1), nn.ELU()),
-                    *(nn.Conv2d(hp.n, hp.n, 3, padding=1), nn.ELU()),
+                    *(nn.Conv2d(inputs, n, 3, padding=1), nn.ELU()),
+                    *(nn.Conv2d(n, n, 3, padding=1), nn.ELU()),
                 )
             )
-        self.last = nn.Conv2d(hp.n, hp.channels, 3, padding=1)
+        self.last = nn.Conv2d(n, hp.channels, 3, padding=1)
         self.apply(initialise)
 
     def forward(self, code: Tensor) -> Tensor:

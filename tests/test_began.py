@@ -86,7 +86,9 @@ def test_a_descent_of_each_player_moves_its_own_errors(network):
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
 def test_networks_at_every_size(network, size, channels):
     for skip in (False, True):
-        hp = began.Hyperparameters(image_size=size, channels=channels, network=network, skip=skip, n=4, h=8, z_dim=5)
+        hp = began.Hyperparameters(
+            image_size=size, channels=channels, network=network, skip=skip, n=4, G_n=6, h=8, z_dim=5
+        )
         G, D = began.Generator(hp), began.Discriminator(hp)
         image = G(common.noise(2, 5))
         assert image.shape == D(image).shape == (2, channels, size, size)
@@ -113,7 +115,18 @@ def test_a_short_training_on_real_digits(command_line, tmp_path):
 
 
 def test_the_learning_rate_halves_when_M_stalls(command_line, tmp_path):
-    flags = ("--steps", 12, "--patience", 3, "--batch-size", 8, "--lr", "1e-12")  # nothing is learned
+    flags = (
+        "--steps",
+        12,
+        "--patience",
+        3,
+        "--batch-size",
+        8,
+        "--lr",
+        "1e-12",
+        "--D-lr",
+        "1e-12",
+    )  # nothing is learned
     assert command_line("began", *flags)[0] == 0
     checkpoint = common.read_checkpoint(tmp_path / "out/began", "began", "cpu")
     for name in ("opt_G", "opt_D"):

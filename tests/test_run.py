@@ -112,6 +112,8 @@ WRONG = [
     ("began", ("--network", "conv", "--image-size", "31"), "--image-size 31", "power of 2"),
     ("began", ("--eta", "3"), "--eta", "('1', '2')"),
     ("began", ("--lambda-k", "0"), "--lambda-k 0.0", "above 0"),
+    ("began", ("--k-start", "2"), "--k-start 2.0", "[0, 1]"),
+    ("began", ("--D-lr", "-1"), "--D-lr -1.0", "above 0"),
     ("wgan", ("--c", "0"), "--c 0.0", "above 0"),
     ("wgan", ("--n-critic", "0"), "--n-critic 0", "at least 1"),
     ("wgan_gp", ("--lambda-gp", "-1"), "--lambda-gp -1.0", "0 or more"),

@@ -65,7 +65,7 @@ def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypa
         re.sub(r"^\d{4,}$", "64", word) if before == "--batch-size" else word
         for before, word in zip(["", *words], words)
     ]
-    small = {"--n": "4", "--width": "4"}
+    small = {"--n": "4", "--G-n": "4", "--width": "4"}
     words = [small.get(before, word) for before, word in zip(["", *words], words)]
     code, _, err = command_line(script.removesuffix(".py"), *words, "--steps", 2)
     assert code == 0, err
