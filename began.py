@@ -10,9 +10,9 @@ layer and draws it again. What it has learned to draw, it draws well; its verdic
 
 Other GANs match the distribution of the samples with that of the data. BEGAN matches the distributions of
 their *errors*, two distributions of single numbers, of means m₁ = E L(x) and m₂ = E L(G(z)). By Jensen's
-inequality, whichever way γ one pairs them up,
+inequality, whichever way π one pairs them up,
 
-    W(L(x), L(G(z))) = inf_γ E|l₁ − l₂| ≥ inf_γ |E(l₁ − l₂)| = |m₁ − m₂|
+    W(L(x), L(G(z))) = inf_π E|l₁ − l₂| ≥ inf_π |E(l₁ − l₂)| = |m₁ − m₂|
 
 so a D that pushes the means apart maximises a lower bound on their Wasserstein distance. It can do that in
 two ways: m₁ → ∞ with m₂ → 0, or m₁ → 0 with m₂ → ∞. The second is taken, because a small m₁ is what makes D
@@ -38,22 +38,29 @@ sharp and uniform samples. With a high one G's errors must be spread as the real
 M measures convergence: its first term says how well D knows the data, its second how far the players are from
 their balance. Both must be small at once; a blank G or a D that has given up makes one of them large.
 
-What to look for in curves.png: `balance` near γ (its target), k somewhere inside (0, 1), M falling. A k stuck
-at 0 means that D no longer looks at G's images: it draws whatever G makes as well as the data, and G collapses.
+k also says how diverse the samples are. L_D counts an image v with the weight p(v) − k·q(v), p being the density
+of the data and q that of G. Where this is below 0, D unlearns v, its error rises there, and G moves on; so G can
+make nothing much more often than 1/k times as often as it occurs in the data. At k = 0.3 three of ten digits are
+enough for G, near k = 1 it must make them all. And k is high where D can hold the balance no other way: where
+D learns slowly, G is strong, and γ is near 1.
+
+What to look for in curves.png: `balance` near γ (its target), k well inside (0, 1), M falling after the first
+hundreds of steps. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G
+makes the one image that it draws best.
 
 Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end just so, with k at
 0 and one blank image: digits are easy to reconstruct, a blank easier still.
-    networks    convolutional, n = 64 or    G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU. Wide and
-                128 in both, h = 64         shallow: a deep D draws anything it is shown, G's mistakes too.
-                                            --network conv: n = 48 in G, 8 in D; outputs bounded by tanh and sigmoid
+    networks    convolutional, n = 64 or    G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
+                128 in both, h = 64         a shallow D wins less easily. --network conv: n = 48 in G and 8 in D for
+                                            the same reason; outputs bounded by a tanh and a sigmoid
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
-    γ           0.5                         0.95: digits differ in difficulty (a 1 is easy); a low γ picks the 1s
-    k           starts at 0                 at 0.6: while k is low, G falls onto the few digits that D draws best
+    γ           0.5                         0.95: digits differ in difficulty; a low γ picks the easy ones
+    k           starts at 0                 at 0.6: from 0 G would first fall onto the digits that D draws best
     λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
-    Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4: a slower D needs a higher k to hold the balance;
-                                            β₁ 0: momentum makes the players overshoot each other
+    Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4 (conv: 1e-3, 1e-4), for a high k; β₁ 0: momentum makes
+                                            the players overshoot each other
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the average of G
 The paper's own constants:
