@@ -114,6 +114,7 @@ WRONG = [
     ("began", ("--lambda-k", "0"), "--lambda-k 0.0", "above 0"),
     ("began", ("--k-start", "2"), "--k-start 2.0", "[0, 1]"),
     ("began", ("--D-lr", "-1"), "--D-lr -1.0", "above 0"),
+    ("began", ("--head-start", "-1"), "--head-start -1", "0 or more"),
     ("wgan", ("--c", "0"), "--c 0.0", "above 0"),
     ("wgan", ("--n-critic", "0"), "--n-critic 0", "at least 1"),
     ("wgan_gp", ("--lambda-gp", "-1"), "--lambda-gp -1.0", "0 or more"),
