@@ -53,7 +53,7 @@ Departures from the paper, which is about faces of 64 px and more. On MNIST its 
     networks    convolutional, n = 64 or    G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                 128 in both, h = 64         a shallow D wins less easily. --network conv: n = 48 in G and 8 in D for
                                             the same reason; outputs bounded by a tanh and a sigmoid; D alone for
-                                            the first 100 steps
+                                            the first 200 steps
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
@@ -134,8 +134,8 @@ class Hyperparameters(common.Options):
     """conv: filters of G (n as well in the paper)."""
     h: int = 64
     """conv: length of the code between D's encoder and decoder."""
-    head_start: int = 100
-    """conv: steps in which D alone learns. A D that knows nothing yet would teach G one image for every z."""
+    head_start: int = 200
+    """conv: steps in which D learns to be an autoencoder before the game, and in which k waits for G after that."""
     skip: bool = False
     """conv: give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
 
@@ -152,8 +152,8 @@ class Hyperparameters(common.Options):
         common.require(self.head_start >= 0, "--head-start", self.head_start, "0 or more")
         if self.cuda_graph:  # a recorded step is the same every time
             common.require(self.patience == 0, "--patience", self.patience, "0 with --cuda-graph")
-            alone = self.head_start if self.network == "conv" else 0
-            common.require(alone == 0, "--head-start", self.head_start, "0 with --cuda-graph")
+            if self.network == "conv":
+                common.require(self.head_start == 0, "--head-start", self.head_start, "0 with --cuda-graph")
         common.require(0 <= self.k_start <= 1, "--k-start", self.k_start, "in [0, 1]")
         common.require(0 < self.D_lr < math.inf, "--D-lr", self.D_lr, "above 0")
         for name in ("G_hidden", "D_hidden", "n", "G_n", "h"):
@@ -245,6 +245,17 @@ def halve_lr_on_plateau(
         M_mean.zero_()
 
 
+def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
+    """Make D an autoencoder of real images before it plays. Without BatchNorm in G, a D that can draw but one
+    blurred digit would teach G to make that digit for every z, and G would take long to listen to z again."""
+    optimizer = torch.optim.Adam(D.parameters(), run.hp.lr, run.hp.betas, fused=True)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        reconstruction_loss(D, run.real(), run.hp.eta).backward()
+        common.average_gradients(D)
+        optimizer.step()
+
+
 def train(hp: Hyperparameters) -> None:
     """The objective of section 3.3 of the paper, one update of all three: D, G and k."""
     run = common.Run(hp)
@@ -255,6 +266,7 @@ def train(hp: Hyperparameters) -> None:
     opt_D = torch.optim.Adam(D.parameters(), hp.D_lr, hp.betas, fused=True)
     k = torch.tensor(hp.k_start, device=run.device)
     head_start = hp.head_start if hp.network == "conv" else 0
+    learn_to_draw(D, head_start, run)
     M_mean, M_best = torch.zeros((), device=run.device), torch.full((), math.inf, device=run.device)
 
     for step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D, k=k, M_mean=M_mean, M_best=M_best):
@@ -275,8 +287,7 @@ def train(hp: Hyperparameters) -> None:
         common.average_gradients(G)
 
         opt_D.step()
-        if step > head_start:
-            opt_G.step()
+        opt_G.step()
         common.average_weights(G_average, G, hp.average)
 
         # The controller: k rises while G's images are reconstructed better than γ asks for
