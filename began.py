@@ -52,8 +52,8 @@ Departures from the paper, which is about faces of 64 px and more. On MNIST its 
 0 and one blank image: digits are easy to reconstruct, a blank easier still.
     networks    convolutional, n = 64 or    G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                 128 in both, h = 64         a shallow D wins less easily. --network conv: n = 48 in G and 8 in D for
-                                            the same reason; outputs bounded by a tanh and a sigmoid; D alone for
-                                            the first 200 steps
+                                            the same reason; outputs bounded by a tanh and a sigmoid; D an
+                                            autoencoder before the game begins
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2

@@ -114,6 +114,30 @@ def test_a_short_training_on_real_digits(command_line, tmp_path):
     assert float(rows[-1]["balance_target"]) == pytest.approx(began.Hyperparameters.gamma)
 
 
+def test_D_learns_to_draw_before_the_convolutional_game(command_line, tmp_path, monkeypatch):
+    """It ends as a better autoencoder of digits than it began, and k waits for G as long again."""
+    drawn = []
+    learn = began.learn_to_draw
+
+    def watched(D, steps, run):
+        x = run.real()
+        before = began.reconstruction_loss(D, x, 2).item()
+        learn(D, steps, run)
+        drawn.append((before, began.reconstruction_loss(D, x, 2).item(), steps))
+
+    monkeypatch.setattr(began, "learn_to_draw", watched)
+    flags = ("--network", "conv", "--n", 4, "--G-n", 4, "--log-every", 1, "--batch-size", 16)
+    assert command_line("began", *flags, "--head-start", 60, "--steps", 1)[0] == 0
+    assert command_line("began", *flags, "--head-start", 3, "--steps", 6)[0] == 0
+    assert drawn[0][1] < 0.6 * drawn[0][0]
+    rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open()))
+    k = [float(row["k"]) for row in rows]
+    assert k[:3] == pytest.approx([began.Hyperparameters.k_start] * 3)
+    assert k[3] != pytest.approx(began.Hyperparameters.k_start, abs=1e-7)
+    command_line("began", "--steps", 1)
+    assert drawn[-1][2] == 0  # the MLPs need none of it
+
+
 def test_the_learning_rate_halves_when_M_stalls(command_line, tmp_path):
     flags = (
         "--steps",

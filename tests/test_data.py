@@ -220,7 +220,7 @@ def many_shapes(tmp_path_factory) -> Path:
     ("script", "flags"),
     [
         ("began", ()),
-        ("began", ("--network", "conv", "--n", 4, "--G-n", 4, "--skip")),
+        ("began", ("--network", "conv", "--n", 4, "--G-n", 4, "--skip", "--head-start", 2)),
         ("fgan", ()),
         ("fgan", ("--network", "conv", "--width", 4, "--spectral-norm")),
         ("dcgan", ("--width", 4)),

@@ -67,6 +67,7 @@ def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypa
     ]
     small = {"--n": "4", "--G-n": "4", "--width": "4"}
     words = [small.get(before, word) for before, word in zip(["", *words], words)]
+    words += ["--head-start", "2"] * (script == "began.py")
     code, _, err = command_line(script.removesuffix(".py"), *words, "--steps", 2)
     assert code == 0, err
 
