@@ -58,7 +58,7 @@ Departures from the paper, which is about faces of 64 px and more. On MNIST its 
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
     γ           0.5                         0.95: digits differ in difficulty; a low γ picks the easy ones
-    k           starts at 0                 at 0.6: from 0 G would first fall onto the digits that D draws best
+    k           starts at 0                 at 0.6 (conv: 0.8): from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
     Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4 (conv: 1e-3, 1e-4), for a high k; β₁ 0: momentum makes
                                             the players overshoot each other
@@ -96,8 +96,8 @@ class Hyperparameters(common.Options):
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
     lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows. Fit for an L that is a mean over pixels in [−1, 1]."""
-    k_start: float = 0.6
-    """k at the first step, in [0, 1] (paper: 0)."""
+    k_start: float | None = None
+    """k at the first step, in [0, 1] (paper: 0). None: 0.6 for mlp, 0.8 for conv."""
     eta: Literal[1, 2] = 2
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
 
@@ -106,10 +106,10 @@ class Hyperparameters(common.Options):
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
-    lr: float = 0.0
-    """Adam's learning rate for G. 0: 2e-3 for mlp, 1e-3 for conv."""
-    D_lr: float = 0.0
-    """Adam's learning rate for D, which must not outrun G. 0: 5e-4 for mlp, 1e-4 for conv."""
+    lr: float | None = None
+    """Adam's learning rate for G. None: 2e-3 for mlp, 1e-3 for conv."""
+    D_lr: float | None = None
+    """Adam's learning rate for D, which must not outrun G. None: 5e-4 for mlp, 1e-4 for conv."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
     patience: int = 0
@@ -143,8 +143,10 @@ class Hyperparameters(common.Options):
     """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
 
     def __post_init__(self) -> None:
-        G_lr, D_lr = (2e-3, 5e-4) if self.network == "mlp" else (1e-3, 1e-4)
-        self.lr, self.D_lr = self.lr or G_lr, self.D_lr or D_lr
+        mlp, conv = {"k_start": 0.6, "lr": 2e-3, "D_lr": 5e-4}, {"k_start": 0.8, "lr": 1e-3, "D_lr": 1e-4}
+        for name, value in (mlp if self.network == "mlp" else conv).items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
         super().__post_init__()
         common.require(0 < self.gamma <= 1, "--gamma", self.gamma, "in (0, 1]")
         common.require(0 < self.lambda_k < math.inf, "--lambda-k", self.lambda_k, "above 0")

@@ -132,8 +132,8 @@ def test_D_learns_to_draw_before_the_convolutional_game(command_line, tmp_path, 
     assert drawn[0][1] < 0.6 * drawn[0][0]
     rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open()))
     k = [float(row["k"]) for row in rows]
-    assert k[:3] == pytest.approx([began.Hyperparameters.k_start] * 3)
-    assert k[3] != pytest.approx(began.Hyperparameters.k_start, abs=1e-7)
+    assert k[:3] == pytest.approx([0.8] * 3)
+    assert k[3] != pytest.approx(0.8, abs=1e-7)
     command_line("began", "--steps", 1)
     assert drawn[-1][2] == 0  # the MLPs need none of it
 
