@@ -60,7 +60,7 @@ Departures from the paper, which is about faces of 64 px and more. On MNIST its 
     γ           0.5                         0.95: digits differ in difficulty; a low γ picks the easy ones
     k           starts at 0                 at 0.6 (conv: 0.8): from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
-    Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4 (conv: 1e-3, 5e-5), for a high k; β₁ 0: momentum makes
+    Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4 (conv: 1e-3, 1e-4), for a high k; β₁ 0: momentum makes
                                             the players overshoot each other
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the average of G
@@ -109,7 +109,7 @@ class Hyperparameters(common.Options):
     lr: float | None = None
     """Adam's learning rate for G. None: 2e-3 for mlp, 1e-3 for conv."""
     D_lr: float | None = None
-    """Adam's learning rate for D, which must not outrun G. None: 5e-4 for mlp, 5e-5 for conv."""
+    """Adam's learning rate for D, which must not outrun G. None: 5e-4 for mlp, 1e-4 for conv."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
     patience: int = 0
@@ -143,7 +143,7 @@ class Hyperparameters(common.Options):
     """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
 
     def __post_init__(self) -> None:
-        mlp, conv = {"k_start": 0.6, "lr": 2e-3, "D_lr": 5e-4}, {"k_start": 0.8, "lr": 1e-3, "D_lr": 5e-5}
+        mlp, conv = {"k_start": 0.6, "lr": 2e-3, "D_lr": 5e-4}, {"k_start": 0.8, "lr": 1e-3, "D_lr": 1e-4}
         for name, value in (mlp if self.network == "mlp" else conv).items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
