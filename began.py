@@ -72,8 +72,8 @@ and for faces add: --data path/to/img_align_celeba --n 128 --G-n 128
 Run it:     python began.py
             python began.py --gamma 0.5
             python began.py --network conv --steps 1000
-Measured (2 cores, full MNIST, 10 seeds): ten classes every time, FID 74.1 ± 3.7; about 60 s. For the convolutional
-pair see README.md.
+Measured (2 cores, full MNIST, 10 seeds): ten classes every time, FID 74.1 ± 3.7; about 60 s. Its
+convolutional pair (5 seeds, 1000 steps): ten classes, FID 120 ± 10; some 3 minutes.
 """
 
 import copy
