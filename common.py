@@ -679,7 +679,7 @@ class Run:
                 if self.step % hp.checkpoint_every == 0 or last or stop:
                     self.seconds = time.perf_counter() - started
                     self.save_checkpoint()
-                if self.mapping is not None and self.step % 500 == 0:
+                if self.mapping is not None and self.step % 100 == 0:
                     self.mapping.madvise(mmap.MADV_DONTNEED)  # or every page ever read would count as our memory
                 if stop:
                     break
