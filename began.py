@@ -66,7 +66,7 @@ Departures from the paper, which is about faces of 64 px and more. On MNIST its 
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the average of G
 The paper's own constants:
     python began.py --network conv --n 64 --G-n 64 --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr 1e-4 \\
-        --D-lr 1e-4 --betas 0.5 0.999 --batch-size 16 --average 0 --patience 3000 --steps 200000
+        --D-lr 1e-4 --betas 0.5 0.999 --batch-size 16 --average 0 --head-start 0 --patience 3000 --steps 200000
 and for faces add: --data path/to/img_align_celeba --n 128 --G-n 128
 
 Run it:     python began.py
@@ -268,7 +268,8 @@ def train(hp: Hyperparameters) -> None:
     opt_D = torch.optim.Adam(D.parameters(), hp.D_lr, hp.betas, fused=True)
     k = torch.tensor(hp.k_start, device=run.device)
     head_start = hp.head_start if hp.network == "conv" else 0
-    learn_to_draw(D, head_start, run)
+    if run.checkpoint is None:  # a resumed run's D can draw already
+        learn_to_draw(D, head_start, run)
     M_mean, M_best = torch.zeros((), device=run.device), torch.full((), math.inf, device=run.device)
 
     for step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D, k=k, M_mean=M_mean, M_best=M_best):

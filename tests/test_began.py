@@ -129,6 +129,8 @@ def test_D_learns_to_draw_before_the_convolutional_game(command_line, tmp_path, 
     flags = ("--network", "conv", "--n", 4, "--G-n", 4, "--log-every", 1, "--batch-size", 16)
     assert command_line("began", *flags, "--head-start", 60, "--steps", 1)[0] == 0
     assert command_line("began", *flags, "--head-start", 3, "--steps", 6)[0] == 0
+    assert command_line("began", *flags, "--head-start", 3, "--steps", 7, "--resume")[0] == 0
+    assert len(drawn) == 2  # what is resumed has learned it
     assert drawn[0][1] < 0.6 * drawn[0][0]
     rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open()))
     k = [float(row["k"]) for row in rows]
@@ -139,18 +141,8 @@ def test_D_learns_to_draw_before_the_convolutional_game(command_line, tmp_path, 
 
 
 def test_the_learning_rate_halves_when_M_stalls(command_line, tmp_path):
-    flags = (
-        "--steps",
-        12,
-        "--patience",
-        3,
-        "--batch-size",
-        8,
-        "--lr",
-        "1e-12",
-        "--D-lr",
-        "1e-12",
-    )  # nothing is learned
+    nothing_is_learned = ("--lr", "1e-12", "--D-lr", "1e-12")
+    flags = ("--steps", 12, "--patience", 3, "--batch-size", 8, *nothing_is_learned)
     assert command_line("began", *flags)[0] == 0
     checkpoint = common.read_checkpoint(tmp_path / "out/began", "began", "cpu")
     for name in ("opt_G", "opt_D"):
