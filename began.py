@@ -274,24 +274,21 @@ def train(hp: Hyperparameters) -> None:
 
     for step in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D, k=k, M_mean=M_mean, M_best=M_best):
         x, fake = run.real(), G(run.noise())
+        L_real, L_fake = (reconstruction_loss(D, v, hp.eta) for v in (x, fake))
 
-        # D: minimise  L(x) − k·L(G(z))
-        L_real = reconstruction_loss(D, x, hp.eta)
-        L_fake = reconstruction_loss(D, fake.detach(), hp.eta)
+        # D: minimise  L(x) − k·L(G(z)), by its own weights alone: the `inputs`
         opt_D.zero_grad()
-        discriminator_loss(L_real, L_fake, k).backward()
+        discriminator_loss(L_real, L_fake, k).backward(inputs=list(D.parameters()), retain_graph=True)
         common.average_gradients(D)
 
         # G: minimise  L(G(z)), against the same old D
-        with common.frozen(D):
-            loss_G = reconstruction_loss(D, fake, hp.eta)
         opt_G.zero_grad()
-        loss_G.backward()
+        L_fake.backward(inputs=list(G.parameters()))
         common.average_gradients(G)
 
         opt_D.step()
         opt_G.step()
-        common.average_weights(G_average, G, hp.average)
+        run.average(G_average, G, hp.average)
 
         # The controller: k rises while G's images are reconstructed better than γ asks for
         with torch.no_grad():

@@ -185,7 +185,7 @@ def train(hp: Hyperparameters) -> None:
         loss_G.backward()
         common.average_gradients(G)
         opt_G.step()
-        common.average_weights(G_average, G, hp.average)
+        run.average(G_average, G, hp.average)
 
         run.log(loss_D=loss_D, loss_G=loss_G, D_real=d_real.sigmoid().mean(), D_fake=d_fake.sigmoid().mean())
 

@@ -347,24 +347,23 @@ def train(hp: Hyperparameters) -> None:
 
     for _ in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D):
         x, fake = run.real(), G(run.noise())
-
-        # Both gradients first, at the same old weights of both players
-        v_real, v_fake = D(x), D(fake.detach())
+        v_real, v_fake = D(torch.cat([x, fake])).chunk(2)
         loss_D = critic_loss(divergence, v_real, v_fake)
-        opt_D.zero_grad()
-        loss_D.backward()
-        common.average_gradients(D)
+        loss_G = generator_loss(divergence, v_fake, hp.generator_objective)
 
-        with common.frozen(D):
-            loss_G = generator_loss(divergence, D(fake), hp.generator_objective)
+        # Both gradients first, at the same old weights of both players. A single pass through D serves both;
+        # `inputs` are the weights by which a loss is differentiated, each player's by its own
+        opt_D.zero_grad()
+        loss_D.backward(inputs=list(D.parameters()), retain_graph=True)
+        common.average_gradients(D)
         opt_G.zero_grad()
-        loss_G.backward()
+        loss_G.backward(inputs=list(G.parameters()))
         common.average_gradients(G)
 
         # V: ascend F.  G: descend F (or its practical form)
         opt_D.step()
         opt_G.step()
-        common.average_weights(G_average, G, hp.average)
+        run.average(G_average, G, hp.average)
 
         T_real, T_fake = divergence.activation(v_real).mean(), divergence.activation(v_fake).mean()
         run.log(bound=-loss_D, loss_G=loss_G, T_real=T_real, T_fake=T_fake)

@@ -192,7 +192,7 @@ def train(hp: Hyperparameters) -> None:
         loss_G.backward()
         common.average_gradients(G)
         opt_G.step()
-        common.average_weights(G_average, G, hp.average)
+        run.average(G_average, G, hp.average)
 
         run.log(loss_D=loss_D, loss_G=loss_G, wasserstein=(d_real - d_fake).mean(), gradient_norm=norm)
 

@@ -9,8 +9,8 @@
 Loop, bare step and textbook loop are one and the same `train` function; what stands around it is exchanged:
     loop      as it is
     bare      forward, backward and optimizers alone: one fixed batch, one fixed noise, nothing logged or averaged
-    textbook  a DataLoader with transforms, unfused optimizers, .item() of every loss at every step, float32,
-              gradients for D in G's step; in dcgan, wgan and wgan_gp also G's graph kept in D's step
+    textbook  a DataLoader with transforms, unfused optimizers, .item() of every loss at every step, float32; in
+              dcgan, wgan and wgan_gp also G's graph kept in D's step, and gradients for D in G's
     graph     the loop with --cuda-graph (on NVIDIA GPUs alone)
 """
 
@@ -201,17 +201,15 @@ class Unfused:
 def surroundings(script: str, kind: str):
     """Exchange what stands around a script's loop."""
     module = importlib.import_module(script)
-    kept = common.Run, common.frozen, common.average_weights, module.torch
+    kept = common.Run, common.frozen, module.torch
     common.Run = {"loop": Loop, "bare": Bare, "textbook": Textbook, "graph": Graph}[kind]
-    if kind in ("bare", "textbook"):
-        common.average_weights = lambda *_: None
     if kind == "textbook":
         common.frozen = contextlib.nullcontext
         module.torch = Unfused(script)
     try:
         yield module
     finally:
-        common.Run, common.frozen, common.average_weights, module.torch = kept
+        common.Run, common.frozen, module.torch = kept
 
 
 def time_steps(script: str, kind: str, options: Options, steps: int) -> float:

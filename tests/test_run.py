@@ -100,6 +100,70 @@ def test_average_weights_is_the_exponential_mean():
     assert torch.equal(A.weight, G.weight)
 
 
+@pytest.mark.parametrize(("decay", "every"), [(0.0, 1), (0.9, 1), (0.95, 2), (0.99, 10)])
+def test_the_average_follows_as_if_at_every_step(decay, every, monkeypatch, command_line, tmp_path):
+    """It is taken every 0.1/(1 − decay) steps, with the decay of as many steps."""
+    real, seen = common.average_weights, []
+
+    def noted(average, network, decay):
+        seen.append(decay)
+        real(average, network, decay)
+
+    monkeypatch.setattr(common, "average_weights", noted)
+    code, _, err = command_line("dcgan", *TINY, "--steps", 20, "--average", decay)
+    assert code == 0, err
+    assert seen == pytest.approx([decay**every] * (20 // every))
+    checkpoint = common.read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")
+    if decay == 0:
+        networks = checkpoint["networks"]
+        pairs = [(a, networks["G"][name]) for name, a in networks["G_average"].items() if a.is_floating_point()]
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", ["began", "fgan"])
+def test_one_forward_pass_gives_each_player_its_own_gradient(name, command_line, monkeypatch):
+    """The gradients are those of two separate passes: D's with G's images detached, G's with D frozen."""
+    script = importlib.import_module(name)
+    batch, compared = {}, []
+    real_steps, real, noise, average_gradients = (
+        *(common.Run.steps, common.Run.real, common.Run.noise),
+        common.average_gradients,
+    )
+
+    def steps(run, **parts):
+        batch.update(parts, hp=run.hp)
+        yield from real_steps(run, **parts)
+
+    def compare(network):
+        average_gradients(network)
+        G, D, hp, x = (batch[key] for key in ("G", "D", "hp", "x"))
+        fake = G(batch["z"])
+        if name == "fgan":
+            divergence = script.choose_divergence(hp)
+            loss_D = script.critic_loss(divergence, D(x), D(fake.detach()))
+            loss_G = script.generator_loss(divergence, D(fake), hp.generator_objective)
+        else:
+            errors = (script.reconstruction_loss(D, v, hp.eta) for v in (x, fake.detach()))
+            loss_D = script.discriminator_loss(*errors, batch["k"])
+            loss_G = script.reconstruction_loss(D, fake, hp.eta)
+        expected = torch.autograd.grad(loss_D if network is D else loss_G, list(network.parameters()))
+        found = [p.grad for p in network.parameters()]
+        torch.testing.assert_close(found, list(expected), rtol=1e-4, atol=1e-6)
+        if network is D:
+            batch["D's"] = [g.clone() for g in found]
+        else:
+            assert all(torch.equal(a, p.grad) for a, p in zip(batch["D's"], D.parameters()))
+        compared.append("D" if network is D else "G")
+
+    monkeypatch.setattr(common.Run, "steps", steps)
+    monkeypatch.setattr(common.Run, "real", lambda run: batch.setdefault("x", real(run)))
+    monkeypatch.setattr(common.Run, "noise", lambda run: batch.setdefault("z", noise(run)))
+    monkeypatch.setattr(common, "average_gradients", compare)
+    code, _, err = command_line(name, "--steps", 4, "--batch-size", 8, "--precision", "float32")
+    assert code == 0, err
+    assert compared == ["D", "G"] * 4
+
+
 # The command line.
 
 WRONG = [
@@ -161,7 +225,7 @@ def test_help_lists_every_hyperparameter_with_meaning_and_default(script, comman
 
 @every_script
 def test_a_run_leaves_its_files(script, command_line, tmp_path):
-    code, out, _ = command_line(script, *TINY)
+    code, out, _ = command_line(script, *TINY, "--average", 0)  # so that each frame of training.gif differs
     folder = tmp_path / "out" / script
     assert code == 0, out
     names = {"samples.png", "log.csv", "curves.png", "training.gif", "checkpoint.pt", "hyperparameters.json", "samples"}
@@ -290,7 +354,7 @@ def test_weights_that_are_not_finite_are_never_saved(command_line, tmp_path, mon
             next(average.parameters()).data.fill_(float("inf"))
 
     monkeypatch.setattr(dcgan.common, "average_weights", sabotaged)
-    code, _, err = command_line("dcgan", *TINY[2:], "--steps", 8)
+    code, _, err = command_line("dcgan", *TINY[2:], "--steps", 8, "--average", 0)
     assert code == 1
     assert "weights of G_average are not finite after step 8" in err
     assert common.read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")["step"] == 4
