@@ -139,9 +139,6 @@ class Hyperparameters(common.Options):
     skip: bool = False
     """conv: give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
 
-    out: str = "out/began"
-    """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
-
     def __post_init__(self) -> None:
         mlp, conv = {"k_start": 0.6, "lr": 2e-3, "D_lr": 5e-4}, {"k_start": 0.8, "lr": 1e-3, "D_lr": 1e-4}
         for name, value in (mlp if self.network == "mlp" else conv).items():

@@ -69,8 +69,9 @@ class Options:
     """Height = width in pixels. 0: 28 for mnist and fashion-mnist, 32 for cifar10, 64 for a folder."""
     channels: Literal[0, 1, 3] = 0
     """1 is grey, 3 is colour. 0: as the data is."""
-    out: str = "out/run"
-    """Folder of the run. A run that is already there is kept: it moves to out/NAME.1, .2, …"""
+    out: str | None = None
+    """Folder of the run. None: out/began for began.py, and so on. A run that is already there is kept: it moves to
+    NAME.1, NAME.2, …"""
     overwrite: bool = False
     """Delete the run that is already in the folder instead of moving it aside."""
     resume: bool = False
@@ -120,6 +121,8 @@ class Options:
             inside = all(0 <= decay < 1 for decay in (decays if isinstance(decays, tuple) else (decays,)))
             require(inside, flag(name), decays, "in [0, 1)")
         require(not (self.resume and self.overwrite), "--resume --overwrite", "", "one of the two")
+        if self.out is None:
+            self.out = f"out/{script_name(type(self))}"
         require(self.out.strip() != "", "--out", repr(self.out), "the name of a folder")
 
 
@@ -641,7 +644,7 @@ class Run:
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # values of the steps since the last row
         self.rows: list[list[float]] = []
         self.graph: torch.cuda.CUDAGraph | None = None  # of a step, with --cuda-graph
-        self.averaging: tuple[int, nn.Module, nn.Module, float] | None = None  # every so many steps, what, decay
+        self.averaging: tuple[nn.Module, nn.Module, float] | None = None  # what average() was given
         if self.checkpoint is not None:
             self.restore(self.checkpoint)
             if self.step >= hp.steps:
@@ -670,8 +673,8 @@ class Run:
                     self.graph.replay()
                     self.pending.append(tuple(v.clone() if isinstance(v, Tensor) else v for v in self.recorded))
                 self.step += 1
-                if self.averaging is not None and self.step % self.averaging[0] == 0:
-                    average_weights(*self.averaging[1:])
+                if self.averaging is not None:
+                    self.update_average()
                 self.bar.update()
                 last = self.step == hp.steps
                 if self.step % hp.log_every == 0 or last:
@@ -740,11 +743,18 @@ class Run:
     def average(self, average: nn.Module, network: nn.Module, decay: float) -> None:
         """Let `average` follow the exponential mean of `network` over the last ~1/(1 − decay) steps.
 
-        The mean of ten steps spread over that time does as well as that of all, at a fraction of the cost; so
-        it is taken between steps, after every 0.1/(1 − decay)-th: every tenth for 0.99, every one up to 0.93.
+        It is brought up to date between steps, and not after each: ten times in 1/(1 − decay) steps (every
+        tenth for 0.99) does as well, at a fraction of the cost.
         """
+        self.averaging = average, network, decay
+
+    def update_average(self) -> None:
+        """Early on the mean is over no more than the last ninth of the run, for G improves quickly then."""
+        average, network, decay = self.averaging
         every = max(1, round(0.1 / (1 - decay)))
-        self.averaging = every, average, network, decay**every
+        count, rest = divmod(self.step, every)
+        if rest == 0:
+            average_weights(average, network, min(decay**every, count / (count + 9)))
 
     def fetch(self) -> None:
         """Move the noted values to the CPU, averaged over processes. Stops the run if one is not finite."""

@@ -81,9 +81,6 @@ class Hyperparameters(common.Options):
     width: int = 32
     """Channels at the highest resolution; they double with every halving of the image."""
 
-    out: str = "out/wgan"
-    """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
-
     def __post_init__(self) -> None:
         super().__post_init__()
         common.require(self.c > 0, "--c", self.c, "above 0")

@@ -17,7 +17,9 @@ To descend on it, the gradient must itself be differentiated: `create_graph=True
 backward pass for the second. G's graph is not in it, for x̂ is made of images, not of G.
 
 BatchNorm may not be in D: the penalty is about D's answer to each single image, and BatchNorm makes every
-answer depend on the whole batch. (The paper suggests LayerNorm; these networks train as well with none.)
+answer depend on the whole batch. (The paper suggests LayerNorm; these networks train as well with none.) What
+BatchNorm did for the scale is left to the first weights: with He's, D's gradient starts near norm 1; with
+those of dcgan.py it would start at 0.02, and G wait until D has grown.
 
 What to look for: `gradient` near 1 in curves.png; `wasserstein`, now without an unknown factor K, falling
 as the digits get better.
@@ -77,9 +79,6 @@ class Hyperparameters(common.Options):
     width: int = 32
     """Channels at the highest resolution; they double with every halving of the image."""
 
-    out: str = "out/wgan_gp"
-    """Folder of the run. A run that is already there is kept: it moves to NAME.1, NAME.2, …"""
-
     def __post_init__(self) -> None:
         super().__post_init__()
         common.require(self.lambda_gp >= 0, "--lambda-gp", self.lambda_gp, "0 or more")
@@ -134,7 +133,8 @@ class Discriminator(nn.Module):
             ]
             channels *= 2
         self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (hp.image_size >> n) ** 2, 1))
-        self.apply(initialise)
+        for weight in (p for p in self.parameters() if p.dim() > 1):
+            nn.init.kaiming_normal_(weight, 0.2)  # the slope of LeakyReLU
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x).squeeze(1).float()
