@@ -149,6 +149,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.net = conv_discriminator(hp) if hp.network == "conv" else mlp_discriminator(hp)
         self.apply(initialise)
+        nn.init.normal_(self.net[-1].weight, std=1e-3)  # V starts near 0, where every g_f and f* is gentle
         if hp.spectral_norm:
             for layer in self.net:
                 if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -178,10 +179,10 @@ def mlp_discriminator(hp: Hyperparameters) -> nn.Sequential:
 
 
 def initialise(module: nn.Module) -> None:
-    """Orthogonal first weights for V, which keep the length of a signal. PyTorch's shrink it by √3 from layer to
-    layer: V would tell little apart at first, and G take half as many steps again to its first digits."""
+    """He's first weights for V, which keep the size of a signal from layer to layer; PyTorch's shrink it."""
     if isinstance(module, nn.Linear | nn.Conv2d):
-        nn.init.orthogonal_(module.weight)
+        nn.init.kaiming_normal_(module.weight)
+        nn.init.zeros_(module.bias)
 
 
 # The table. Every g_f increases, so that a larger V always means "more real". (Printed tables that have
