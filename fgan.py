@@ -19,7 +19,7 @@ the threshold f'(1) it says "more data than samples here". The generator then lo
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]           V: ascend F.   G: descend F.
 
 (Section 3.2 proposes that G ascend E_Q[g_f(V(x))] in its place, as the non-saturating GAN does.)
-Algorithm 1 does both *from the same old values*: a single forward pass of G serves both players. The GAN
+Algorithm 1 does both *from the same old values*: a single forward pass of G and V serves both. The GAN
 of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ), F = E log D + E log(1 − D).
 
 What each divergence is known for, when Q can't match P exactly (section 2.4 of the paper, and the test
@@ -42,6 +42,7 @@ Departures from the paper's MNIST experiment (section 3.3 and appendix E)
     batch             4096                  64: many small steps win when time is short
     Adam              2e-4, β₁ 0.5          1e-3, β₁ 0: momentum makes the two players overshoot each other
     G's objective     practical (3.2)       minimax: FID 36 in place of 43 with `gan`
+    V's first weights not stated            He's, the last layer's near 0: kl and squared_hellinger need the calm
     samples from      G                     the running average of G's weights
 The paper's own constants:
     python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\
