@@ -281,8 +281,9 @@ def speed(options: Options) -> None:
     everything = {}
     for script in options.scripts:
         rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for _ in range(options.repeats):
-            for kind in kinds:
+        for repeat in range(options.repeats):
+            turn = repeat % len(kinds)  # none always comes after the same other one
+            for kind in kinds[turn:] + kinds[:turn]:
                 rates[kind].append(time_steps(script, kind, options, options.steps))
         loop, bare, textbook = (statistics.median(rates[kind]) for kind in kinds[:3])
         # ratios of neighbours in time, so that a change of the machine's speed cancels

@@ -34,7 +34,7 @@ for script in {scripts}:
     module = importlib.import_module(script)
     module.initialise = lambda layer: None  # it looks for BatchNorm's weights
     module.train(module.Hyperparameters(
-        steps=20, batch_size=12, data_dir=data_dir, out=out + "/" + script, precision="float32", device="cpu"))
+        steps=10, batch_size=12, data_dir=data_dir, out=out + "/" + script, precision="float32", device="cpu"))
 """
 
 FGAN = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (ROOT / "fgan.py").read_text().split('"""', 2)[2]
