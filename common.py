@@ -423,7 +423,7 @@ def seed_everything(seed: int, step: int) -> None:
 
 def uniform(*shape: int, low: float = 0.0, high: float = 1.0, device: torch.device | str = "cpu") -> Tensor:
     """This process's share of a batch of U(low, high) numbers; `shape` is that of the whole batch."""
-    return share(torch.rand(shape, device=device) * (high - low) + low)
+    return share(torch.empty(shape, device=device).uniform_(low, high))
 
 
 def noise(n: int, z_dim: int, device: torch.device | str = "cpu") -> Tensor:
@@ -479,7 +479,7 @@ def grid(images: Tensor, columns: int = 0) -> Image.Image:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    picture.save(buffer, "PNG", compress_level=1)  # half the time, a sixth more bytes
     write_file(path, buffer.getvalue())
 
 
