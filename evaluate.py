@@ -258,6 +258,9 @@ def train_classifier(classifier: Classifier, images: Tensor, labels: Tensor, ste
 def classify(classifier: Classifier, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Features, maps and logits of uint8 images N×C×H×W, in eval mode."""
     classifier.eval()
+    # Of images of one channel, strides can't tell N×H×W×C from N×C×H×W: a copy has one layout for all, or
+    # convolutions would round the same images differently, depending on where they come from
+    images = images.clone(memory_format=torch.contiguous_format)
     parts = [classifier(common.to_float(part.to(device))) for part in images.split(500)]
     features, maps, logits = zip(*parts)
     return torch.cat(features), torch.cat(maps), torch.cat(logits)
