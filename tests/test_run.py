@@ -6,14 +6,16 @@ import dataclasses
 import importlib
 import json
 import os
+import platform
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import SCRIPTS, TINY, assert_same_run, tensors
+from conftest import ROOT, SCRIPTS, TINY, assert_same_run, tensors
 from PIL import Image
 from torch import nn
 
@@ -55,6 +57,33 @@ def test_generate_uses_eval_mode_and_restores_it():
     assert out.shape == (7, 3)
     assert G.training
     assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
+
+
+FAULTS = """
+import resource, sys, torch, common
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    common.keep_freed_memory()
+def step():
+    pieces = [torch.zeros(1 << 20) for _ in range(8)]  # 4 MB each
+    return pieces[0]
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc alone can be told")
+def test_freed_memory_serves_the_next_step():
+    def page_faults(what: str) -> int:
+        words = [sys.executable, "-c", FAULTS, what]
+        return int(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    assert page_faults("keep") < 100
+    assert page_faults("default") > 1000
 
 
 # Randomness.
