@@ -526,10 +526,11 @@ IN_USE = ", in use"
 
 @contextlib.contextmanager
 def side_by_side(options: Options):
-    """A pool of `jobs` processes that share the cores."""
+    """A pool of `jobs` processes that share the cores; each task has a new one, as our own training changes malloc."""
     reference(options.data_dir)  # trains the classifier, if need be, once for all
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // options.jobs))
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
         yield pool
 
 
