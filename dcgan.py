@@ -38,7 +38,7 @@ The paper's own constants:
 
 Run it:     python dcgan.py
 Compare:    diff dcgan.py wgan.py
-Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about 50 s.
+Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about a minute.
 """
 
 import copy

@@ -41,7 +41,7 @@ The paper's own constants:
 
 Run it:     python wgan.py
 Compare:    diff dcgan.py wgan.py; diff wgan.py wgan_gp.py
-Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about 50 s.
+Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about a minute.
 """
 
 import copy

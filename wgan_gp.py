@@ -37,7 +37,7 @@ The paper's own constants:
 
 Run it:     python wgan_gp.py
 Compare:    diff wgan.py wgan_gp.py
-Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; 70 to 100 s.
+Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about 90 s.
 """
 
 import copy
