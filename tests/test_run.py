@@ -59,6 +59,8 @@ def test_generate_uses_eval_mode_and_restores_it():
     assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
 
 
+# Memory.
+
 FAULTS = """
 import resource, sys, torch, common
 torch.set_num_threads(1)
@@ -80,7 +82,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_freed_memory_serves_the_next_step():
     def page_faults(what: str) -> int:
         words = [sys.executable, "-c", FAULTS, what]
-        return int(subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD" and not k.startswith("MALLOC_")}
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        return int(done.stdout)
 
     assert page_faults("keep") < 100
     assert page_faults("default") > 1000
@@ -96,7 +100,7 @@ def test_every_step_has_its_own_numbers_whatever_came_before():
     common.seed_everything(1, 7)
     assert torch.equal(common.noise(4, 3), first)
     others = []
-    for seed, step in ((1, 8), (2, 7), (7, 1)):
+    for seed, step in ((1, 8), (2, 7), (7, 1), (1, 107)):
         common.seed_everything(seed, step)
         others.append(common.noise(4, 3))
     assert all(not torch.equal(first, other) for other in others)
