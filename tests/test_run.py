@@ -86,8 +86,7 @@ def test_freed_memory_serves_the_next_step():
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    assert page_faults("keep") < 100
-    assert page_faults("default") > 1000
+    assert page_faults("keep") < page_faults("default") / 10  # here 0 and 81,600
 
 
 # Randomness.
