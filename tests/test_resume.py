@@ -12,7 +12,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT, SCRIPTS, TINY, assert_same_run, start
 
 import common
@@ -74,7 +73,7 @@ def wait_for(path, seconds: float = 60) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, tmp_path, data_dir):
+def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, command_line, tmp_path, data_dir):
     flags = ("--data-dir", data_dir, "--out", "my run", "--lr", "1e-3", "--batch-size", 8)
     process = start("fgan.py", "--steps", 10**6, *flags, cwd=tmp_path)
     wait_for(tmp_path / "my run" / "log.csv")
@@ -88,21 +87,20 @@ def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, tmp_path
     assert "'my run'" in command
     resumed = command.replace("python ", f"{sys.executable} ", 1).replace("1000000", str(step + 3))
     assert subprocess.run(resumed, shell=True, cwd=tmp_path, capture_output=True, timeout=60).returncode == 0
-    whole = start("fgan.py", "--steps", step + 3, *flags[:3], "whole", *flags[4:], cwd=tmp_path)
-    whole.communicate(timeout=60)
+    assert command_line("fgan", "--steps", step + 3, *flags[:3], "whole", *flags[4:], data=False)[0] == 0
     assert_same_run(tmp_path / "whole", tmp_path / "my run")
 
 
-# A training that another process may kill at any moment, many times over, without starting Python anew each time.
+# Trainings that another process may kill at any moment, many times over, without starting Python anew each time.
 KILLABLE = """
 import importlib, os, sys
 sys.path.insert(0, {root!r})
-import torch
+import matplotlib.figure, torch  # so that the children need not
 torch.set_num_threads(1)
 import common
-script, out, data_dir, steps = sys.argv[1:]
-module = importlib.import_module(script)
-while sys.stdin.readline():
+for line in sys.stdin:
+    script, out, data_dir, steps = line.rstrip().split("\\t")
+    module = importlib.import_module(script)
     child = os.fork()
     if child == 0:
         resume = os.path.exists(os.path.join(out, "checkpoint.pt"))
@@ -115,33 +113,37 @@ while sys.stdin.readline():
 """
 
 
+@pytest.fixture(scope="module")
+def killable():
+    """A process that trains when it is told to."""
+    words = [sys.executable, "-c", KILLABLE.format(root=str(ROOT))]
+    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield server
+    server.stdin.close()
+    server.wait()
+
+
 @every_script
-def test_killed_at_random_moments_and_resumed(script, command_line, tmp_path, data_dir):
-    """SIGKILL, four to six times per script; then the run is let finish and compared with one left in peace."""
+def test_killed_at_random_moments_and_resumed(script, killable, command_line, tmp_path, data_dir):
+    """SIGKILL, five times per script; then the run is let finish and compared with one left in peace."""
     steps = 40
-    program = KILLABLE.format(root=str(ROOT))
-    words = [sys.executable, "-c", program, script, "run", data_dir, str(steps)]
-    server = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     rng, kills, folder = random.Random(script), 0, tmp_path / "run"
 
-    def talk() -> int:
-        server.stdin.write("go\n")
-        server.stdin.flush()
-        while True:
-            line = server.stdout.readline()
-            assert line, "the server has ended"
-            if line.strip().isdecimal():
-                return int(line)
+    def start_training() -> int:
+        killable.stdin.write(f"{script}\t{folder}\t{data_dir}\t{steps}\n")
+        killable.stdin.flush()
+        return next_number()
 
-    def result() -> int:
+    def next_number() -> int:
+        """What the server says: a child's number, then how it ended. The child's own lines go by."""
         while True:
-            line = server.stdout.readline()
+            line = killable.stdout.readline()
             assert line, "the server has ended"
             if line.strip().isdecimal():
                 return int(line)
 
     while kills < 5:
-        child = talk()
+        child = start_training()
         before = latest(folder)
         end = time.monotonic() + 60
         while latest(folder) == before and time.monotonic() < end:  # let it get on by one checkpoint, then …
@@ -149,23 +151,17 @@ def test_killed_at_random_moments_and_resumed(script, command_line, tmp_path, da
         time.sleep(rng.uniform(0, 0.05))
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        killed = result() == signal.SIGKILL
+        killed = next_number() == signal.SIGKILL
         kills += killed
         if (folder / "checkpoint.pt").exists():
             with zipfile.ZipFile(folder / "checkpoint.pt") as archive:
                 assert archive.testzip() is None
         if not killed:  # it was done before the signal: start over
             (folder / "checkpoint.pt").unlink()
-    talk()
-    assert result() == 0
-    server.stdin.close()
-    server.wait()
-    assert kills == 5
+    start_training()
+    assert next_number() == 0
     module_flags = ("--steps", steps, "--batch-size", 8, "--checkpoint-every", 5, "--sample-every", 7, "--log-every", 3)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     code, _, err = command_line(script, *module_flags, "--seed", 3, "--device", "cpu", "--out", "whole")
-    torch.set_num_threads(threads)
     assert code == 0, err
     assert_same_run(tmp_path / "whole", folder)
 
