@@ -1085,7 +1085,7 @@ def keep_freed_memory() -> None:
     """Let glibc's malloc (Linux) keep what a step has freed for the next step.
 
     By default it returns it to the system, which hands it out again page by page, each filled with zeros
-    first: that takes a fifth of a convolutional script's time on a CPU. Other systems stay as they are.
+    first: on a CPU that takes up to a fifth of a convolutional script's time. Other systems stay as they are.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
