@@ -81,7 +81,7 @@ class Hyperparameters(common.Options):
     """π of the divergence jensen_shannon_weighted, the weight of the data: in (0, 1)."""
     generator_objective: Literal["minimax", "practical"] = "minimax"
     """minimax: G minimises F itself, −E f*(g_f(V(G(z)))). practical: G maximises E g_f(V(G(z))) (section 3.2),
-    whose gradient does not vanish while V wins. Here V never wins for long, and minimax gives better digits."""
+    whose gradient does not vanish while V wins. Here V never wins for long, and with `gan` minimax is better."""
 
     # The optimisation
     steps: int = 6000
