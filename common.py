@@ -653,7 +653,7 @@ class Run:
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # values of the steps since the last row
         self.rows: list[list[float]] = []
         self.graph: torch.cuda.CUDAGraph | None = None  # of a step, with --cuda-graph
-        self.averaging: tuple[nn.Module, nn.Module, float] | None = None  # what average() was given
+        self.averaging: tuple[list[Tensor], list[Tensor], float] | None = None  # what average() was given
         if self.checkpoint is not None:
             self.restore(self.checkpoint)
             if self.step >= hp.steps:
@@ -669,7 +669,7 @@ class Run:
             self.save_grid()
 
         self.first = self.step
-        started = time.perf_counter() - self.seconds
+        started, drawn = time.perf_counter() - self.seconds, self.seconds
         with progress_bar(hp.steps, self.step) as self.bar, signals_noted() as noted:
             while self.step < hp.steps:
                 seed_everything(hp.seed, self.step + 1)
@@ -694,6 +694,9 @@ class Run:
                 if self.step % hp.checkpoint_every == 0 or last or stop:
                     self.seconds = time.perf_counter() - started
                     self.save_checkpoint()
+                    if last or stop or self.seconds > drawn + 60:  # drawing takes as long as a hundred steps
+                        self.draw_curves()
+                        drawn = self.seconds
                 if self.mapping is not None and self.step % 100 == 0:
                     self.mapping.madvise(mmap.MADV_DONTNEED)  # or every page ever read would count as our memory
                 if stop:
@@ -755,15 +758,16 @@ class Run:
         It is brought up to date between steps, and not after each: ten times in 1/(1 − decay) steps (every
         tenth for 0.99) does as well, at a fraction of the cost.
         """
-        self.averaging = average, network, decay
+        if self.averaging is None:
+            self.averaging = weights(average), weights(network), decay
 
     def update_average(self) -> None:
         """Early on the mean is over no more than the last ninth of the run, for G improves quickly then."""
-        average, network, decay = self.averaging
+        average, now, decay = self.averaging
         every = max(1, round(0.1 / (1 - decay)))
         count, rest = divmod(self.step, every)
         if rest == 0:
-            average_weights(average, network, min(decay**every, count / (count + 9)))
+            average_weights(average, now, min(decay**every, count / (count + 9)))
 
     def fetch(self) -> None:
         """Move the noted values to the CPU, averaged over processes. Stops the run if one is not finite."""
@@ -780,6 +784,7 @@ class Run:
         """Stop because the training has diverged. All processes come here together; the first one says why."""
         if process()[0] > 0:
             raise SystemExit(1)
+        self.draw_curves()
         kept = self.folder / CHECKPOINT
         kept = f"{kept} holds the last good checkpoint" if kept.exists() else "there is no checkpoint yet"
         raise UserError(f"{reason}: stopped; {kept}. Try a lower learning rate or another --seed")
@@ -813,7 +818,7 @@ class Run:
             save_picture(grid(images), self.folder / "samples" / f"{self.step:06d}.png")
 
     def save_checkpoint(self) -> None:
-        """checkpoint.pt and curves.png. A checkpoint replaces the one before only when it is whole and finite."""
+        """checkpoint.pt. It replaces the one before only when it is whole and finite."""
         self.fetch()
         for name, network in self.networks().items():
             if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
@@ -836,7 +841,10 @@ class Run:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         write_file(self.folder / CHECKPOINT, buffer.getbuffer())
-        if len(self.rows) > 1:
+
+    def draw_curves(self) -> None:
+        """curves.png, of the log so far."""
+        if len(self.rows) > 1 and process()[0] == 0:
             columns = dict(zip(["step", *self.names], zip(*self.rows)))
             save_curves(columns.pop("step"), columns, self.folder / "curves.png")
 
@@ -904,16 +912,19 @@ def frozen(network: nn.Module) -> Iterator[None]:
         network.requires_grad_(True)
 
 
+def weights(network: nn.Module) -> list[Tensor]:
+    """All that a network has learned: parameters and BatchNorm's statistics, but no counters."""
+    return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+
+
 @torch.no_grad()
-def average_weights(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average ← decay·average + (1 − decay)·network, for weights and BatchNorm statistics alike.
+def average_weights(average: list[Tensor], now: list[Tensor], decay: float) -> None:
+    """average ← decay·average + (1 − decay)·now, in place.
 
     A GAN's players circle around the equilibrium; the average over the last ~1/(1 − decay) steps is
     nearer to its centre than any single step (Yazıcı et al. 2018, arXiv 1806.04498).
     """
-    pairs = zip(average.state_dict().values(), network.state_dict().values())
-    ours, theirs = zip(*((a, b) for a, b in pairs if a.is_floating_point()))
-    torch._foreach_lerp_(list(ours), list(theirs), 1 - decay)
+    torch._foreach_lerp_(average, now, 1 - decay)
 
 
 def average_gradients(network: nn.Module) -> None:

@@ -70,8 +70,8 @@ class Options:
     """--memory: how many."""
     scripts: tuple[str, ...] = SCRIPTS
     """Which scripts."""
-    steps: int = 250
-    """Steps per measurement, of which the last four fifths count."""
+    steps: int = 300
+    """Steps per measurement, of which the last four fifths count; in 300 one of them makes a sample grid."""
     repeats: int = 6
     """Measurements of each kind, interleaved; the median counts."""
     seconds: float = 120
@@ -137,6 +137,9 @@ class Bare(Loop):
 
     def epsilon(self) -> Tensor:
         return self.e
+
+    def average(self, *networks_and_decay) -> None:
+        """Not part of the bare step."""
 
     def log(self, **values) -> None:
         self.tick()

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -125,10 +126,10 @@ def test_average_weights_is_the_exponential_mean():
         G.weight.fill_(2.0)
         G.running_mean.fill_(10.0)
     for _ in range(3):
-        common.average_weights(A, G, 0.9)
+        common.average_weights(common.weights(A), common.weights(G), 0.9)
     assert torch.allclose(A.weight, torch.full((3,), 2 - 0.9**3))
     assert torch.allclose(A.running_mean, torch.full((3,), 10 * (1 - 0.9**3)))
-    common.average_weights(A, G, 0.0)
+    common.average_weights(common.weights(A), common.weights(G), 0.0)
     assert torch.equal(A.weight, G.weight)
 
 
@@ -137,9 +138,9 @@ def test_the_average_follows_every_few_steps(decay, every, monkeypatch, command_
     """Every 0.1/(1 − decay) steps, with the decay of as many, or less at the start of a run."""
     real, seen = common.average_weights, []
 
-    def noted(average, network, decay):
+    def noted(average, now, decay):
         seen.append(decay)
-        real(average, network, decay)
+        real(average, now, decay)
 
     monkeypatch.setattr(common, "average_weights", noted)
     code, _, err = command_line("dcgan", *TINY, "--steps", 20, "--average", decay)
@@ -276,6 +277,18 @@ def test_a_run_leaves_its_files(script, command_line, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_curves_are_drawn_once_a_minute_and_at_the_end(command_line, monkeypatch):
+    """Drawing them takes as long as a hundred steps."""
+    drawn, hours = [], itertools.count(step=3600)
+    monkeypatch.setattr(common, "save_curves", lambda steps, columns, path: drawn.append(steps[-1]))
+    arguments = ("fgan", *TINY[2:], "--steps", 12)
+    assert command_line(*arguments)[0] == 0
+    assert drawn == [12]
+    monkeypatch.setattr(common.time, "perf_counter", lambda: next(hours))
+    assert command_line(*arguments)[0] == 0
+    assert drawn == [12, 4, 8, 12]
+
+
 @every_script
 def test_same_seed_same_tensors(script, command_line, tmp_path):
     for out in ("a", "b"):
@@ -369,6 +382,7 @@ def test_nan_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(command
     line = err.strip().splitlines()[-1]
     assert code == 1
     assert "loss_G is nan at step 6" in line
+    assert (tmp_path / "out/dcgan/curves.png").exists()  # they may show why
     checkpoint = common.read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")
     assert checkpoint["step"] == 4
     assert all(t.isfinite().all() for t in tensors(checkpoint["networks"]).values())
@@ -379,11 +393,11 @@ def test_weights_that_are_not_finite_are_never_saved(command_line, tmp_path, mon
 
     real, calls = common.average_weights, []
 
-    def sabotaged(average, network, decay):
+    def sabotaged(average, now, decay):
         calls.append(1)
-        real(average, network, decay)
+        real(average, now, decay)
         if len(calls) == 8:
-            next(average.parameters()).data.fill_(float("inf"))
+            average[0].fill_(float("inf"))
 
     monkeypatch.setattr(dcgan.common, "average_weights", sabotaged)
     code, _, err = command_line("dcgan", *TINY[2:], "--steps", 8, "--average", 0)
