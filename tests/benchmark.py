@@ -32,6 +32,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,10 +71,10 @@ class Options:
     """--memory: how many."""
     scripts: tuple[str, ...] = SCRIPTS
     """Which scripts."""
-    steps: int = 300
-    """Steps per measurement, of which the last four fifths count; in 300 one of them makes a sample grid."""
+    steps: int = 250
+    """Steps per measurement; in 250 one of them makes a sample grid."""
     repeats: int = 12
-    """Measurements of each kind, interleaved, of the slow textbook loop a third as many; the median counts."""
+    """Measurements of each kind, of the slow textbook loop a third as many; the median counts."""
     seconds: float = 120
     """--quality: wall-clock of each training."""
     seeds: int = 3
@@ -92,32 +93,95 @@ class Enough(Exception):
     """Raised in a training to end it."""
 
 
-class Loop(common.Run):
-    """The run as it is, with a clock: stops after `limit` steps and keeps the time of each."""
+TURN = 50  # steps, as many as make a row of the log
 
-    limit = 100
-    times: list[float]
+
+class Training:
+    """One script's training in one of the surroundings, in a process that rests but for its turns.
+
+    So several are measured in turns of a few steps, and what else slows the machine slows all of them alike.
+    """
+
+    def __init__(self, script: str, kind: str, options: Options) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.process_end, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=train_by_turns, args=(theirs, script, kind, options), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.advance()  # the first steps are slower
+
+    def advance(self) -> float:
+        """The seconds of the next TURN steps."""
+        self.process_end.send(True)
+        try:
+            return self.process_end.recv()
+        except EOFError:
+            sys.exit("benchmark.py: a measured training has failed, as said above")
+
+    def end(self) -> None:
+        self.process_end.send(False)
+        self.process.join()
+
+
+def train_by_turns(parent: Connection, script: str, kind: str, options: Options) -> None:
+    """What a training's process does."""
+    Turns.parent = parent
+    Turns.wait()
+    with tempfile.TemporaryDirectory() as folder, surroundings(script, kind) as module, quiet():
+        hp = module.Hyperparameters(
+            steps=10**9,
+            out=f"{folder}/run",
+            data_dir=options.data_dir,
+            device=options.device,
+            precision="float32" if kind == "textbook" else "auto",
+            cuda_graph=kind == "graph",
+            log_every=TURN,
+        )
+        with contextlib.suppress(Enough):
+            module.train(hp)
+
+
+class Turns:
+    """The measured process's side of Training."""
+
+    parent: Connection
+    started: float
+
+    @classmethod
+    def wait(cls) -> None:
+        if not cls.parent.recv():
+            raise Enough
+        cls.started = time.perf_counter()
+
+    @classmethod
+    def over(cls) -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        cls.parent.send(time.perf_counter() - cls.started)
+        cls.wait()
+
+
+class Loop(common.Run):
+    """The run as it is."""
+
+    count = 0
 
     def log(self, **values) -> None:
         super().log(**values)
         self.tick()
 
     def tick(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize() if len(Loop.times) in (Loop.limit // 5, Loop.limit) else None
-        Loop.times.append(time.perf_counter())
-        if len(Loop.times) > Loop.limit:
-            raise Enough
+        self.count += 1
+        if self.count % TURN == 0:
+            Turns.over()
 
 
 class Graph(common.Run):
-    """The loop with --cuda-graph. Its body is only run to be recorded, so the clock is read at rows of the log."""
+    """The loop with --cuda-graph. Its body is only run to be recorded, so a turn ends with a row of the log."""
 
     def write_row(self) -> None:
-        super().write_row()  # it fetches the values, hence waits for the GPU
-        Loop.times += [time.perf_counter()] * (self.step + 1 - len(Loop.times))
-        if self.step >= Loop.limit:
-            raise Enough
+        super().write_row()
+        Turns.over()
 
 
 class Bare(Loop):
@@ -217,25 +281,6 @@ def surroundings(script: str, kind: str):
         common.Run, common.frozen, common.keep_freed_memory, module.torch = kept
 
 
-def time_steps(script: str, kind: str, options: Options, steps: int) -> float:
-    """Steps per second of one script in one surrounding; the first fifth of the steps is warm-up."""
-    Loop.limit, Loop.times = steps, []
-    with tempfile.TemporaryDirectory() as folder, surroundings(script, kind) as module, quiet():
-        hp = module.Hyperparameters(
-            steps=10**9,
-            out=f"{folder}/run",
-            data_dir=options.data_dir,
-            device=options.device,
-            precision="float32" if kind == "textbook" else "auto",
-            cuda_graph=kind == "graph",
-            log_every=steps // 5 if kind == "graph" else 50,
-        )
-        with contextlib.suppress(Enough):
-            module.train(hp)
-    first = steps // 5
-    return (steps - first) / (Loop.times[steps] - Loop.times[first])
-
-
 @contextlib.contextmanager
 def quiet():
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -282,38 +327,46 @@ def speed(options: Options) -> None:
     peak = peak_flops(device, torch.bfloat16 if bfloat16 else torch.float32)
     print(f"{machine(device)}; matrix product: {peak / 1e9:.0f} GFLOP/s ({'bfloat16' if bfloat16 else 'float32'})\n")
     print("| script | loop, steps/s | bare step | loop / bare | textbook | loop / textbook | GFLOP/s | of peak |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     everything = {}
-    # The textbook loop has a process of its own, which waits while the others are measured: in this one
-    # common.keep_freed_memory() is in force, which no tutorial knows
-    another = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
     for script in options.scripts:
-        rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for repeat in range(options.repeats):
-            # Back and forth: the loop next to its bare step, and neither always the first
-            for kind in kinds if repeat % 2 == 0 else kinds[::-1]:
-                arguments = script, kind, options, options.steps
-                if kind != "textbook":
-                    rates[kind].append(time_steps(*arguments))
-                elif repeat % 3 == 0:
-                    rates[kind].append(another.submit(time_steps, *arguments).result())
-        loop, bare, textbook = (statistics.median(rates[kind]) for kind in kinds[:3])
-        # ratios of neighbours in time, so that a change of the machine's speed cancels
+        rates = measure(script, kinds, options)
+        median = {kind: statistics.median(rates[kind]) for kind in kinds}
+        # of measurements made together
         to_bare = statistics.median(a / b for a, b in zip(rates["loop"], rates["bare"]))
         to_textbook = statistics.median(a / b for a, b in zip(rates["loop"][::3], rates["textbook"]))
-        achieved = flops_of_step(script, options) * loop
+        achieved = flops_of_step(script, options) * median["loop"]
         everything[script] = {"rates": rates, "flops": achieved, "peak": peak}
         print(
-            f"| {script} | {loop:.1f} | {bare:.1f} | {to_bare:.2f} | {textbook:.1f} | {to_textbook:.2f} "
-            f"| {achieved / 1e9:.0f} | {achieved / peak:.1%} |",
+            f"| {script} | {median['loop']:.1f} | {median['bare']:.1f} | {to_bare:.2f} "
+            f"| {median['textbook']:.1f} | {to_textbook:.2f} | {achieved / 1e9:.0f} | {achieved / peak:.1%} |",
             flush=True,
         )
         if "graph" in kinds:
-            graph = statistics.median(rates["graph"])
+            graph = median["graph"]
             print(
-                f"  {script} with --cuda-graph: {graph:.1f} steps/s, {graph / loop:.2f} of the loop without", flush=True
+                f"  {script} with --cuda-graph: {graph:.1f} steps/s, {graph / median['loop']:.2f} of the loop without",
+                flush=True,
             )
     save(options, everything)
+
+
+def measure(script: str, kinds: list[str], options: Options) -> dict[str, list[float]]:
+    """Steps per second of each kind, `repeats` times; of the textbook loop in every third of them."""
+    trainings = {kind: Training(script, kind, options) for kind in kinds}
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for repeat in range(options.repeats):
+        measured = [kind for kind in kinds if kind != "textbook" or repeat % 3 == 0]
+        seconds = dict.fromkeys(measured, 0.0)
+        turns = max(1, options.steps // TURN)
+        for turn in range(turns):
+            for kind in measured if turn % 2 == 0 else measured[::-1]:  # none always comes first
+                seconds[kind] += trainings[kind].advance()
+        for kind in measured:
+            rates[kind].append(turns * TURN / seconds[kind])
+    for training in trainings.values():
+        training.end()
+    return rates
 
 
 def machine(device: torch.device) -> str:

@@ -1,24 +1,35 @@
 """The benchmark measures what it says: the scripts' own loops in three surroundings, and their operations."""
 
+import contextlib
+import importlib
+import threading
+
 import benchmark
 import pytest
-from conftest import SCRIPTS
 
 import common
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_kind_of_loop_runs_and_leaves_nothing_behind(script, data_dir, monkeypatch):
-    kept = common.Run, common.frozen, common.keep_freed_memory
+@pytest.mark.parametrize("script", ["began", "wgan"])
+def test_every_kind_of_loop_advances_by_turns_and_leaves_nothing_behind(script, data_dir, monkeypatch):
+    kept = common.Run, common.frozen, common.keep_freed_memory, importlib.import_module(script).torch
     averaged = []
     monkeypatch.setattr(common, "average_weights", lambda *arguments: averaged.append(arguments))
-    options = benchmark.Options(data_dir=data_dir)
-    for kind in ("loop", "bare", "textbook"):
-        averaged.clear()
-        assert benchmark.time_steps(script, kind, options, 12) > 0
-        assert len(benchmark.Loop.times) == 13
-        assert len(averaged) == (kind == "loop")  # at step 10
-    assert (common.Run, common.frozen, common.keep_freed_memory) == kept
+    monkeypatch.setattr(benchmark, "TURN", 10)
+    options = benchmark.Options(data_dir=data_dir, steps=20)
+    with contextlib.closing(benchmark.rates(script, ["loop", "bare"], options)) as measurements:
+        assert all(rate > 0 for rate in next(measurements).values())
+    assert len(averaged) == 2  # of the loop's 30 steps: after 10 and 20, and after 30 it waits before that
+    assert benchmark.textbook_rate(script, options) > 0
+    assert len(averaged) == 2
+    assert (common.Run, common.frozen, common.keep_freed_memory, importlib.import_module(script).torch) == kept
+    assert not any(isinstance(thread, benchmark.Training) for thread in threading.enumerate())
+
+
+def test_an_error_in_a_measured_training_is_raised(data_dir, monkeypatch):
+    monkeypatch.setattr("fgan.critic_loss", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(benchmark.rates("fgan", ["loop"], benchmark.Options(data_dir=data_dir)))
 
 
 def test_operations_of_an_fgan_step(data_dir):
