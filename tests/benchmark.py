@@ -73,7 +73,7 @@ class Options:
     """Which scripts."""
     steps: int = 250
     """Steps per measurement; in 250 one of them makes a sample grid."""
-    repeats: int = 12
+    repeats: int = 9
     """Measurements of each kind, of the slow textbook loop a third as many; the median counts."""
     seconds: float = 120
     """--quality: wall-clock of each training."""
@@ -99,7 +99,8 @@ TURN = 50  # steps, as many as make a row of the log
 class Training:
     """One script's training in one of the surroundings, in a process that rests but for its turns.
 
-    So several are measured in turns of a few steps, and what else slows the machine slows all of them alike.
+    So several are measured in turns of a few steps, and what else slows the machine slows all of them alike. Each
+    measurement has new ones: where a process's memory happens to lie makes it up to a tenth faster or slower.
     """
 
     def __init__(self, script: str, kind: str, options: Options) -> None:
@@ -108,7 +109,6 @@ class Training:
         self.process = spawn.Process(target=train_by_turns, args=(theirs, script, kind, options), daemon=True)
         self.process.start()
         theirs.close()
-        self.advance()  # the first steps are slower
 
     def advance(self) -> float:
         """The seconds of the next TURN steps."""
@@ -353,19 +353,19 @@ def speed(options: Options) -> None:
 
 def measure(script: str, kinds: list[str], options: Options) -> dict[str, list[float]]:
     """Steps per second of each kind, `repeats` times; of the textbook loop in every third of them."""
-    trainings = {kind: Training(script, kind, options) for kind in kinds}
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     for repeat in range(options.repeats):
-        measured = [kind for kind in kinds if kind != "textbook" or repeat % 3 == 0]
-        seconds = dict.fromkeys(measured, 0.0)
+        trainings = {kind: Training(script, kind, options) for kind in kinds if kind != "textbook" or repeat % 3 == 0}
+        for training in trainings.values():
+            training.advance()  # not counted: the first steps are slower
+        seconds = dict.fromkeys(trainings, 0.0)
         turns = max(1, options.steps // TURN)
         for turn in range(turns):
-            for kind in measured if turn % 2 == 0 else measured[::-1]:  # none always comes first
+            for kind in [*trainings] if turn % 2 == 0 else [*trainings][::-1]:  # none always comes first
                 seconds[kind] += trainings[kind].advance()
-        for kind in measured:
+        for kind, training in trainings.items():
             rates[kind].append(turns * TURN / seconds[kind])
-    for training in trainings.values():
-        training.end()
+            training.end()
     return rates
 
 

@@ -1,35 +1,48 @@
 """The benchmark measures what it says: the scripts' own loops in three surroundings, and their operations."""
 
-import contextlib
 import importlib
-import threading
 
 import benchmark
 import pytest
+from conftest import SCRIPTS
 
 import common
 
 
-@pytest.mark.parametrize("script", ["began", "wgan"])
-def test_every_kind_of_loop_advances_by_turns_and_leaves_nothing_behind(script, data_dir, monkeypatch):
+def test_every_kind_of_loop_is_measured(data_dir):
+    """In processes of their own; the textbook loop in every third measurement."""
+    kinds = ["loop", "bare", "textbook"]
+    rates = benchmark.measure("fgan", kinds, benchmark.Options(data_dir=data_dir, steps=50, repeats=1))
+    assert [len(rates[kind]) for kind in kinds] == [1, 1, 1]
+    assert all(rate > 0 for kind in kinds for rate in rates[kind])
+
+
+@pytest.mark.parametrize("kind", ["loop", "bare", "textbook"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
+    """The average and the log are part of the loop alone. Afterwards all is as it was."""
     kept = common.Run, common.frozen, common.keep_freed_memory, importlib.import_module(script).torch
-    averaged = []
+    averaged, turns = [], []
     monkeypatch.setattr(common, "average_weights", lambda *arguments: averaged.append(arguments))
-    monkeypatch.setattr(benchmark, "TURN", 10)
-    options = benchmark.Options(data_dir=data_dir, steps=20)
-    with contextlib.closing(benchmark.rates(script, ["loop", "bare"], options)) as measurements:
-        assert all(rate > 0 for rate in next(measurements).values())
-    assert len(averaged) == 2  # of the loop's 30 steps: after 10 and 20, and after 30 it waits before that
-    assert benchmark.textbook_rate(script, options) > 0
-    assert len(averaged) == 2
+    monkeypatch.setattr(benchmark, "TURN", 5)
+
+    class Parent:
+        def send(self, seconds):
+            turns.append(seconds)
+
+        def recv(self):
+            return len(turns) < 3
+
+    benchmark.train_by_turns(Parent(), script, kind, benchmark.Options(data_dir=data_dir))
+    assert len(turns) == 3
+    assert all(seconds > 0 for seconds in turns)
+    assert len(averaged) == (kind == "loop")  # after step 10; step 15 is the last
     assert (common.Run, common.frozen, common.keep_freed_memory, importlib.import_module(script).torch) == kept
-    assert not any(isinstance(thread, benchmark.Training) for thread in threading.enumerate())
 
 
-def test_an_error_in_a_measured_training_is_raised(data_dir, monkeypatch):
-    monkeypatch.setattr("fgan.critic_loss", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        next(benchmark.rates("fgan", ["loop"], benchmark.Options(data_dir=data_dir)))
+def test_a_failed_training_ends_the_benchmark(tmp_path):
+    with pytest.raises(SystemExit, match="has failed"):
+        benchmark.measure("fgan", ["loop"], benchmark.Options(device="none", steps=50, repeats=1))
 
 
 def test_operations_of_an_fgan_step(data_dir):
