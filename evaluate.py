@@ -492,8 +492,12 @@ def print_table(columns: dict[str, dict]) -> None:
     width = max(14, *(len(name) for name in columns))
     print(f"{'':16}" + "".join(f"{name:>{width + 2}}" for name in columns))
     for key in (*SCALARS, "samples"):
-        cells = ["–" if numbers[key] is None else f"{numbers[key]:.4g}" for numbers in columns.values()]
+        cells = [in_table(numbers[key]) for numbers in columns.values()]
         print(f"{key:16}" + "".join(f"{cell:>{width + 2}}" for cell in cells))
+
+
+def in_table(number: float | int | None) -> str:
+    return "–" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
 
 
 def train_seeds(options: Options) -> dict[str, list[str]]:

@@ -227,3 +227,7 @@ def test_spread():
     assert evaluate.spread([1.0, 3.0]) == "2.00 ± 1.41"
     assert evaluate.spread([150.0, 170.0]) == "160 ± 14"
     assert evaluate.spread([None]) == "–"
+
+
+def test_cells_of_the_table():
+    assert [evaluate.in_table(n) for n in (None, 10_000, 10, 0.12345, 1368.4)] == ["–", "10,000", "10", "0.1235", "1368"]
