@@ -230,4 +230,4 @@ def test_spread():
 
 
 def test_cells_of_the_table():
-    assert [evaluate.in_table(n) for n in (None, 10_000, 10, 0.12345, 1368.4)] == ["–", "10,000", "10", "0.1235", "1368"]
+    assert [evaluate.in_table(n) for n in (None, 10_000, 0.12345, 1368.4)] == ["–", "10,000", "0.1235", "1368"]
