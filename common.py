@@ -695,7 +695,7 @@ class Run:
                 if self.step % hp.checkpoint_every == 0 or last or stop:
                     self.seconds = time.perf_counter() - started
                     self.save_checkpoint()
-                    if last or stop or self.seconds > drawn + 60:  # drawing takes as long as a hundred steps
+                    if last or stop or self.seconds > drawn + 60:  # drawing takes half a second
                         self.draw_curves()
                         drawn = self.seconds
                 if self.mapping is not None and self.step % 100 == 0:

@@ -280,7 +280,7 @@ def test_a_run_leaves_its_files(script, command_line, tmp_path):
 
 
 def test_curves_are_drawn_once_a_minute_and_at_the_end(command_line, monkeypatch):
-    """Drawing them takes as long as a hundred steps."""
+    """At a checkpoint they are drawn if the last drawing is a minute old, as one takes half a second."""
     drawn, hours = [], itertools.count(step=3600)
     monkeypatch.setattr(common, "save_curves", lambda steps, columns, path: drawn.append(steps[-1]))
     arguments = ("fgan", *TINY[2:], "--steps", 12)
