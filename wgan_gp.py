@@ -30,9 +30,9 @@ Departures from the paper, for digits on a laptop in a minute
     betas             (0, 0.9)              the same
     z                 128 numbers, normal   64 numbers from U(−1, 1), as in the other scripts
     width             64 (their MNIST)      32
-    samples from      G                     the running average of G's weights
+    samples from      G                     the exponential moving average of G's weights
 The paper's own constants:
-    python wgan_gp.py --n-critic 5 --lr 1e-4 --betas 0 0.9 --batch-size 50 --z-dim 128 --width 64 --average 0 \\
+    python wgan_gp.py --n-critic 5 --lr 1e-4 --betas 0 0.9 --batch-size 50 --z-dim 128 --width 64 --ema 0 \\
         --steps 200000
 
 Run it:     python wgan_gp.py
@@ -40,7 +40,6 @@ Compare:    diff wgan.py wgan_gp.py
 Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about 90 s.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -68,8 +67,8 @@ class Hyperparameters(common.Options):
     """α, the learning rate of both players."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's β₁ and β₂."""
-    average: float = 0.99
-    """Decay of the running average of G's weights, from which the samples come; 0: G itself."""
+    ema: float = 0.99
+    """Decay of the exponential moving average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0
     """Of the weights, the noise and the choice of images."""
 
@@ -167,10 +166,10 @@ def train(hp: Hyperparameters) -> None:
     """Algorithm 1 of the paper."""
     run = common.Run(hp)
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
-    G_average = copy.deepcopy(G)
+    ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
 
-    for _ in run.steps(G=G, D=D, G_average=G_average, opt_G=opt_G, opt_D=opt_D):
+    for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
         # D: maximise  E D(x) − E D(G(z)), among Lipschitz functions
         for _ in range(hp.n_critic):
             x = run.real()
@@ -192,7 +191,7 @@ def train(hp: Hyperparameters) -> None:
         loss_G.backward()
         common.average_gradients(G)
         opt_G.step()
-        run.average(G_average, G, hp.average)
+        ema.update(step)
 
         run.log(loss_D=loss_D, loss_G=loss_G, wasserstein=(d_real - d_fake).mean(), gradient_norm=norm)
 

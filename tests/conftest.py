@@ -4,21 +4,25 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # One thread each, also in the processes that tests start: the networks here are too small for more, and threads that
 # wait for each other on a busy machine take minutes for what takes seconds. Read when torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402
+from workshop.checkpoints import read_checkpoint  # noqa: E402
 
-SCRIPTS = ("began", "dcgan", "fgan", "wgan", "wgan_gp")
+SCRIPTS = ("began", "began_conv", "dcgan", "fgan", "wgan", "wgan_gp")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,7 +67,7 @@ def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
 
 def assert_same_run(first: Path, second: Path) -> None:
     """Two runs ended with the same tensors, log and pictures."""
-    a, b = (tensors(common.read_checkpoint(folder, None, "cpu")) for folder in (first, second))
+    a, b = (tensors(read_checkpoint(folder, None, "cpu")) for folder in (first, second))
     assert a.keys() == b.keys()
     different = [name for name in a if not torch.equal(a[name], b[name])]
     assert not different
@@ -95,3 +99,25 @@ def command_line(tmp_path, monkeypatch, capfd, data_dir):
 
 
 TINY = ("--steps", 6, "--batch-size", 8, "--sample-every", 3, "--log-every", 2, "--checkpoint-every", 4)
+
+
+def small(script: str) -> tuple:
+    """Flags that make a step of a script as quick as those of the others."""
+    return ("--n-G", 8, "--head-start", 2) if script == "began_conv" else ()
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    """Until a file is there."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"no {path}"
+        time.sleep(0.02)
+
+
+def colour_shape(size: tuple[int, int], seed: int) -> Image.Image:
+    """A coloured ellipse on a plain background."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[1], : size[0]]
+    inside = ((x / size[0] - 0.5) ** 2 + (y / size[1] - 0.5) ** 2) < rng.uniform(0.05, 0.2)
+    pixels = np.where(inside[..., None], rng.integers(0, 256, 3), rng.integers(0, 256, 3))
+    return Image.fromarray(pixels.astype(np.uint8))

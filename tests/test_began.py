@@ -1,14 +1,15 @@
-"""began.py: the controller, the losses, who learns from what, and that it learns."""
+"""began.py, and what began_conv.py has of it: the controller, the losses, who learns from what, and that it learns."""
 
 import csv
 
 import pytest
 import torch
-from conftest import ROOT
 from torch import nn
 
 import began
+import began_conv
 import common
+from workshop.checkpoints import read_checkpoint
 
 
 def scalar(value: float) -> torch.Tensor:
@@ -54,15 +55,14 @@ def test_gradient_signs():
     assert L_fake.grad.item() == pytest.approx(-0.3)
 
 
-def pair(**changes) -> tuple[began.Generator, began.Discriminator, began.Hyperparameters]:
-    hp = began.Hyperparameters(image_size=28, channels=1, **changes)
+each = pytest.mark.parametrize("script", [began, began_conv], ids=lambda module: module.__name__)
+
+
+@each
+def test_a_descent_of_each_player_moves_its_own_errors(script):
+    hp = script.Hyperparameters(image_size=28, channels=1)
     torch.manual_seed(0)
-    return began.Generator(hp), began.Discriminator(hp), hp
-
-
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_a_descent_of_each_player_moves_its_own_errors(network):
-    G, D, hp = pair(network=network)
+    G, D = script.Generator(hp), script.Discriminator(hp)
     z, x = common.noise(16, hp.z_dim), torch.rand(16, 1, 28, 28) * 2 - 1
     before = began.reconstruction_loss(D, G(z).detach(), 2).item()
     opt = torch.optim.SGD(G.parameters(), lr=1e-2)
@@ -82,23 +82,12 @@ def test_a_descent_of_each_player_moves_its_own_errors(network):
     assert gap > fake_before - real_before
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
-def test_networks_at_every_size(network, size, channels):
-    for skip in (False, True):
-        hp = began.Hyperparameters(
-            image_size=size, channels=channels, network=network, skip=skip, n=4, G_n=6, h=8, z_dim=5
-        )
-        G, D = began.Generator(hp), began.Discriminator(hp)
-        image = G(common.noise(2, 5))
-        assert image.shape == D(image).shape == (2, channels, size, size)
-        if network == "conv":
-            forbidden = (nn.BatchNorm2d, nn.ConvTranspose2d, nn.Dropout)
-            assert not any(isinstance(m, forbidden) for net in (G, D) for m in net.modules())
-
-
-def test_stages():
-    assert [began.stages(size) for size in (8, 28, 32, 64, 128)] == [0, 2, 2, 3, 4]
+def test_networks_at_every_size(size, channels):
+    hp = began.Hyperparameters(image_size=size, channels=channels, G_hidden=6, D_hidden=8, z_dim=5)
+    G, D = began.Generator(hp), began.Discriminator(hp)
+    image = G(common.noise(2, 5))
+    assert image.shape == D(image).shape == (2, channels, size, size)
 
 
 def test_a_short_training_on_real_digits(command_line, tmp_path):
@@ -114,40 +103,10 @@ def test_a_short_training_on_real_digits(command_line, tmp_path):
     assert float(rows[-1]["balance_target"]) == pytest.approx(began.Hyperparameters.gamma)
 
 
-def test_D_learns_to_draw_before_the_convolutional_game(command_line, tmp_path, monkeypatch):
-    """It ends as a better autoencoder of digits than it began, and k waits for G as long again."""
-    drawn = []
-    learn = began.learn_to_draw
-
-    def watched(D, steps, run):
-        x = run.real()
-        before = began.reconstruction_loss(D, x, 2).item()
-        learn(D, steps, run)
-        drawn.append((before, began.reconstruction_loss(D, x, 2).item(), steps))
-
-    monkeypatch.setattr(began, "learn_to_draw", watched)
-    flags = ("--network", "conv", "--n", 4, "--G-n", 4, "--log-every", 1, "--batch-size", 16)
-    assert command_line("began", *flags, "--head-start", 60, "--steps", 1)[0] == 0
-    assert command_line("began", *flags, "--head-start", 3, "--steps", 6)[0] == 0
-    assert command_line("began", *flags, "--head-start", 3, "--steps", 7, "--resume")[0] == 0
-    assert len(drawn) == 2  # what is resumed has learned it
-    assert drawn[0][1] < 0.6 * drawn[0][0]
-    rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open()))
-    k = [float(row["k"]) for row in rows]
-    assert k[:3] == pytest.approx([0.8] * 3)
-    assert k[3] != pytest.approx(0.8, abs=1e-7)
-    command_line("began", "--steps", 1)
-    assert drawn[-1][2] == 0  # the MLPs need none of it
-
-
 def test_the_learning_rate_halves_when_M_stalls(command_line, tmp_path):
-    nothing_is_learned = ("--lr", "1e-12", "--D-lr", "1e-12")
+    nothing_is_learned = ("--lr-G", "1e-12", "--lr-D", "1e-12")
     flags = ("--steps", 12, "--patience", 3, "--batch-size", 8, *nothing_is_learned)
     assert command_line("began", *flags)[0] == 0
-    checkpoint = common.read_checkpoint(tmp_path / "out/began", "began", "cpu")
+    checkpoint = read_checkpoint(tmp_path / "out/began", "began", "cpu")
     for name in ("opt_G", "opt_D"):
         assert checkpoint["optimizers"][name]["param_groups"][0]["lr"] < 1e-12
-
-
-def test_importing_does_nothing():
-    assert not (ROOT / "tests" / "out").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from conftest import ROOT, tensors
 
-import common
+from workshop.checkpoints import read_checkpoint
 
 # Two scripts without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
 # whole steps of the rounding in gradients that are nearly 0, and those differ with the size of a process's share.
@@ -51,7 +51,7 @@ def launch(processes: int, program: str, *arguments: object, cwd) -> subprocess.
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
-    content = tensors(common.read_checkpoint(folder, None, "cpu")["networks"])
+    content = tensors(read_checkpoint(folder, None, "cpu")["networks"])
     return {name: t for name, t in content.items() if t.is_floating_point()}
 
 
@@ -91,11 +91,11 @@ def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
     assert time.monotonic() - start < 30
     assert process.returncode != 0
     assert "another process of this run has ended" in err
-    step = common.read_checkpoint(tmp_path / "run", None, "cpu")["step"]
+    step = read_checkpoint(tmp_path / "run", None, "cpu")["step"]
     process = launch(2, FGAN, "--steps", step + 5, *flags, "--resume", cwd=tmp_path)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert common.read_checkpoint(tmp_path / "run", None, "cpu")["step"] == step + 5
+    assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] == step + 5
 
 
 def test_all_stop_together_on_a_signal(tmp_path, data_dir):
@@ -108,7 +108,7 @@ def test_all_stop_together_on_a_signal(tmp_path, data_dir):
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=200)
     assert out.count("stopped after step") == 1
-    assert common.read_checkpoint(tmp_path / "run", None, "cpu")["step"] > 0
+    assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] > 0
 
 
 def test_a_batch_that_does_not_divide(tmp_path, data_dir):

@@ -1,32 +1,45 @@
-"""The pictures that the README shows, from finished runs.
+"""The pictures that README and docs show, from finished runs.
 
-python tests/figures.py gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
-python tests/figures.py fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
-python tests/figures.py twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
-python tests/figures.py divergences out         docs/divergences.png: f, g_f, f*∘g_f and samples, from out/div-NAME
-python tests/figures.py gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ
+python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
+python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
+python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
+python -m benchmarks.figures divergences out         docs/divergences.png: f, g_f, f*∘g_f and samples, of out/div-NAME
+python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ
 """
 
 import csv
 import importlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import torch
+import tyro
+from matplotlib.figure import Figure
 
-import torch  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import common
+import fgan
+from workshop.checkpoints import load_generator, read_checkpoint
+from workshop.curves import smooth
+from workshop.errors import UserError
 
-import common  # noqa: E402
-import fgan  # noqa: E402
+
+@dataclass(kw_only=True)
+class Options:
+    """Which picture."""
+
+    kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma"], tyro.conf.Positional]
+    """What it shows."""
+    runs: Annotated[Path, tyro.conf.Positional]
+    """Folder of the runs."""
 
 
 def samples(run: Path, count: int, columns: int):
     """A grid of a run's first samples."""
-    checkpoint = common.read_checkpoint(run, None, "cpu")
+    checkpoint = read_checkpoint(run, None, "cpu")
     module = importlib.import_module(checkpoint["script"])
-    G, hp = common.load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))
+    G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))
     return common.grid(common.generate(G, common.noise_from_seed(0, count, hp.z_dim)), columns)
 
 
@@ -52,11 +65,11 @@ def twins(runs: Path) -> Figure:
     axes = figure.subplots(2, 3, height_ratios=[2, 1])
     for column, (script, name) in enumerate((("dcgan", "loss_G"), ("wgan", "wasserstein"), ("wgan_gp", "wasserstein"))):
         show(axes[0, column], samples(runs / f"{script}-0", 64, 8), f"{script}.py")
-        rows = list(csv.DictReader((runs / f"{script}-0" / "log.csv").open()))
+        rows = list(csv.DictReader((runs / f"{script}-0" / "log.csv").open(encoding="utf-8")))
         values = [float(row[name]) for row in rows]
         steps = [int(row["step"]) for row in rows]
         axes[1, column].plot(steps, values, alpha=0.3)
-        axes[1, column].plot(steps, common.smooth(values, max(1, len(steps) // 20)), color="C0")
+        axes[1, column].plot(steps, smooth(values, max(1, len(steps) // 20)), color="C0")
         axes[1, column].set_title({"loss_G": "loss of G", "wasserstein": "Wasserstein estimate"}[name], fontsize=10)
         axes[1, column].set_xlabel("generator updates")
         axes[1, column].grid(alpha=0.3)
@@ -96,16 +109,15 @@ def gamma(runs: Path) -> Figure:
 
 
 def main() -> None:
-    kinds = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
-    if len(sys.argv) != 3 or sys.argv[1] not in kinds:
-        sys.exit(f"usage: python tests/figures.py {'|'.join(kinds)} FOLDER")
-    path = ROOT / "docs" / f"{sys.argv[1]}.png"
-    kinds[sys.argv[1]](Path(sys.argv[2])).savefig(path, dpi=80)
+    options = tyro.cli(Options, prog="figures.py", description=common.first_line(__doc__))
+    draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
+    path = Path("docs") / f"{options.kind}.png"
+    try:
+        draw[options.kind](options.runs).savefig(path, dpi=80)
+    except UserError as error:
+        sys.exit(f"figures.py: {error}")
     print(path)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except common.UserError as error:
-        sys.exit(str(error))
+    main()

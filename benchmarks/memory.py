@@ -1,0 +1,49 @@
+"""Seconds to prepare a large folder of images of 64 px, and the peak memory of a run of fgan.py on it.
+
+python -m benchmarks.memory
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from PIL import Image
+from tqdm import tqdm
+
+import common
+
+
+@dataclass(kw_only=True)
+class Options:
+    """How large a folder."""
+
+    images: int = 200_000
+    """Images of 80×70 pixels, which are made first."""
+
+
+def main() -> None:
+    options = tyro.cli(Options, prog="memory.py", description=common.first_line(__doc__))
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "images").mkdir()
+        for i in tqdm(range(options.images), desc="making images"):
+            coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+            coarse.resize((80, 70)).save(f"{folder}/images/{i:06d}.jpg")
+        words = ["fgan.py", "--data", f"{folder}/images", "--data-dir", f"{folder}/data", "--out", f"{folder}/run"]
+        for steps in (1, 2000):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *words, "--steps", str(steps), "--overwrite"], check=True)
+            seconds = time.perf_counter() - start
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest child so far
+            what = "preparing and a first step" if steps == 1 else f"{steps} steps more, prepared before"
+            print(f"{options.images:,} images: {what}: {seconds:.0f} s; peak memory {peak:.2f} GiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

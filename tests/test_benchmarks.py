@@ -1,0 +1,98 @@
+"""The benchmarks measure what they say: the scripts' own loops in three surroundings, and their operations."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, SCRIPTS
+
+import common
+from benchmarks import measuring, speed, textbook
+from workshop.ema import EMA
+
+COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def main()" in p.read_text(encoding="utf-8"))
+
+
+def test_every_command_is_listed_and_has_its_help():
+    import benchmarks
+
+    assert COMMANDS == ["correlation", "figures", "memory", "processes", "quality", "speed"]
+    for name in COMMANDS:
+        assert f"python -m benchmarks.{name} " in benchmarks.__doc__
+    done = subprocess.run([sys.executable, "-m", "benchmarks.quality", "--help"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0
+    assert b"--seconds" in done.stdout
+
+
+def test_a_loop_is_measured_in_a_process_of_its_own(data_dir, monkeypatch):
+    monkeypatch.setattr(speed, "KINDS", ("loop",))
+    rates = speed.measure("fgan", speed.Options(data_dir=data_dir, steps=50, repeats=1))
+    assert rates.keys() == {"loop"}
+    assert len(rates["loop"]) == 1
+    assert rates["loop"][0] > 0
+
+
+@pytest.mark.parametrize("kind", speed.KINDS)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
+    """The EMA is part of the loop alone. Afterwards all is as it was."""
+    kept = common.Run, EMA.update
+    averaged, turns = [], []
+    monkeypatch.setattr(torch, "_foreach_lerp_", lambda *arguments: averaged.append(arguments))
+    monkeypatch.setattr(speed, "TURN", 5)
+    if script == "began_conv":
+        monkeypatch.setattr(importlib.import_module(script).Hyperparameters, "head_start", 2)
+
+    class Parent:
+        def send(self, seconds):
+            turns.append(seconds)
+
+        def recv(self):
+            return len(turns) < 3
+
+    speed.train_by_turns(Parent(), script, kind, speed.Options(data_dir=data_dir))
+    assert len(turns) == 3
+    assert all(seconds > 0 for seconds in turns)
+    assert len(averaged) == (kind == "loop")  # after step 10; step 15 is the last
+    assert (common.Run, EMA.update) == kept
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_textbook_trains_both_players(script, data_dir):
+    module = importlib.import_module(script)
+    settings = {"n_G": 8} if script == "began_conv" else {}
+    training = textbook.Training(script, module.Hyperparameters(data_dir=data_dir, **settings), torch.device("cpu"))
+    before = [[p.clone() for p in net.parameters()] for net in (training.G, training.D)]
+    textbook.STEPS[script](training)
+    for old, net in zip(before, (training.G, training.D)):
+        assert any(not torch.equal(a, b) for a, b in zip(old, net.parameters()))
+
+
+def test_a_failed_training_ends_the_benchmark():
+    with pytest.raises(SystemExit, match="has failed"):
+        speed.measure("fgan", speed.Options(device="none", steps=50, repeats=1))
+
+
+def test_operations_of_an_fgan_step(data_dir):
+    """2·batch·inputs·outputs for each product: G runs forward, V forward on both halves of its batch."""
+    G = [64 * 512, 512 * 512, 512 * 784]
+    V = [784 * 240, 240 * 240, 240 * 1]
+    forward = sum(G) * 64 + sum(V) * 128
+    loss_D = (sum(V) + sum(V[1:])) * 128  # V's weights, and what flows between its layers
+    loss_G = sum(V) * 128 + (sum(G) + sum(G[1:])) * 64  # through V to G's weights; none for z
+    options = speed.Options(data_dir=data_dir)
+    assert speed.flops_of_step("fgan", options) == 2 * (forward + loss_D + loss_G)
+
+
+def test_a_training_can_be_watched(data_dir):
+    seen = []
+
+    def look(run, values):
+        seen.append((values.keys(), measuring.images_of(run, 3).shape))
+        if len(seen) == 2:
+            raise measuring.Enough
+
+    measuring.watch("fgan", look, data_dir=data_dir)
+    assert seen == [({"bound", "loss_G", "T_real", "T_fake"}, (3, 1, 28, 28))] * 2

@@ -1,0 +1,151 @@
+"""Going on from a checkpoint; malformed ones of every kind: one line, nothing executed, nothing half-written."""
+
+import io
+import os
+import pickle
+import random
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SCRIPTS, TINY, assert_same_run, small
+
+from workshop import checkpoints
+
+every_script = pytest.mark.parametrize("script", SCRIPTS)
+
+
+@every_script
+def test_resumed_in_the_middle_equals_undisturbed(script, command_line, tmp_path):
+    assert command_line(script, *TINY, *small(script), "--out", "whole")[0] == 0
+    assert command_line(script, *TINY[2:], *small(script), "--steps", 3, "--out", "parts")[0] == 0
+    code, _, err = command_line(script, *TINY, *small(script), "--out", "parts", "--resume")
+    assert code == 0, err
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_resuming_a_finished_run_says_so(command_line, tmp_path):
+    assert command_line("fgan", *TINY)[0] == 0
+    before = (tmp_path / "out/fgan/checkpoint.pt").read_bytes()
+    code, out, _ = command_line("fgan", *TINY, "--resume")
+    assert code == 0
+    assert "6 steps already" in out
+    assert (tmp_path / "out/fgan/checkpoint.pt").read_bytes() == before
+
+
+def test_resuming_another_run_is_refused(command_line, tmp_path):
+    assert command_line("fgan", *TINY)[0] == 0
+    for script, flags, words in [
+        ("fgan", ("--divergence", "kl"), "--divergence gan"),
+        ("began", ("--out", "out/fgan"), "written by fgan.py, not began.py"),
+        ("fgan", ("--out", "nowhere"), "there is no nowhere/checkpoint.pt"),
+    ]:
+        code, _, err = command_line(script, *TINY[2:], *small(script), "--steps", 9, "--resume", *flags)
+        assert code == 1
+        assert words in err
+        assert err.count("\n") == 1
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory, data_dir):
+    """A finished run of fgan.py, as bytes of its checkpoint."""
+    import fgan
+
+    folder = tmp_path_factory.mktemp("good") / "run"
+    fgan.train(
+        fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, G_hidden=16, V_hidden=16)
+    )
+    return (folder / "checkpoint.pt").read_bytes()
+
+
+class Bomb:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def refused(command_line, tmp_path, content: bytes) -> str:
+    """What fgan.py says of such a checkpoint, to --sample and to --resume; it must refuse both in one line."""
+    folder = tmp_path / "out/fgan"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint.pt").write_bytes(content)
+    said = ""
+    for flags in (("--sample", 4), ("--resume", "--steps", 9)):
+        code, _, err = command_line("fgan", *flags)
+        assert code == 1, err
+        assert "Traceback" not in err
+        assert err.count("\n") == 1
+        said = err
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pt"]
+    assert (folder / "checkpoint.pt").read_bytes() == content
+    return said
+
+
+def test_cut_short_and_flipped(good, command_line, tmp_path):
+    rng = random.Random(0)
+    size = len(good)
+    for _ in range(30):
+        refused(command_line, tmp_path, good[: rng.randrange(size)])
+    survived = 0
+    for _ in range(60):
+        damaged = bytearray(good)
+        for _ in range(rng.choice((1, 1, 5, 50))):
+            damaged[rng.randrange(size)] ^= 1 << rng.randrange(8)
+        try:
+            refused(command_line, tmp_path, bytes(damaged))
+        except AssertionError:  # a bit between two entries of the archive, or in a time stamp, changes nothing
+            folder = tmp_path / "out/fgan"
+            shutil.rmtree(folder)
+            folder.mkdir()
+            (folder / "checkpoint.pt").write_bytes(damaged)
+            ours = checkpoints.read_checkpoint(folder, "fgan", "cpu")["networks"]["G"]
+            theirs = torch.load(io.BytesIO(good), weights_only=True)["networks"]["G"]
+            assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+            survived += 1
+    assert survived < 20
+
+
+def test_foreign_files(good, command_line, tmp_path):
+    trap = tmp_path / "executed"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("a.txt", "hello")
+    bomb = io.BytesIO()
+    torch.save({"script": "fgan", "step": 1, "hyperparameters": {}, "networks": Bomb(trap)}, bomb)
+    numbers = io.BytesIO()
+    np.savez(numbers, arr_0=np.zeros(3))
+    foreign = [b"", b"PK", b"not a checkpoint", bytes(1000), os.urandom(5000), archive.getvalue(), numbers.getvalue()]
+    foreign += [bomb.getvalue(), pickle.dumps(Bomb(trap)), (ROOT / "fgan.py").read_bytes()]
+    for content in ([1, 2], {}, {"script": "fgan"}, {"script": 3, "step": 1, "hyperparameters": {}, "networks": {}}):
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        foreign.append(buffer.getvalue())
+    for content in foreign:
+        refused(command_line, tmp_path, content)
+    assert not trap.exists()
+
+
+def test_other_contents(good, command_line, tmp_path):
+    """Whole checkpoints that lie: every field in turn replaced by something else."""
+    whole = torch.load(io.BytesIO(good), weights_only=True)
+    wrong = []
+    for value in (None, 3, "x", {}, [], torch.zeros(2)):
+        wrong += [{**whole, "networks": {**whole["networks"], "G_ema": value}}]
+        wrong += [{**whole, "hyperparameters": {**whole["hyperparameters"], "z_dim": value}}]
+        wrong += [{**whole, "hyperparameters": {**whole["hyperparameters"], "G_hidden": value}}]
+    wrong += [
+        {**whole, "hyperparameters": {**whole["hyperparameters"], name: value}}
+        for name, value in (("z_dim", -3), ("z_dim", 10**15), ("divergence", "x"), ("unknown", 1), ("image_size", -1))
+    ]
+    wrong += [{**whole, "script": "dcgan"}, {**whole, "script": "../x"}]
+    for content in wrong:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        refused(command_line, tmp_path, buffer.getvalue())

@@ -1,0 +1,264 @@
+"""What a lesson calls: the grid, sampling, the command line, a run and its files."""
+
+import csv
+import dataclasses
+import importlib
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import SCRIPTS, TINY, assert_same_run, small, tensors
+from PIL import Image
+from torch import nn
+
+import common
+from workshop import Path, checkpoints
+
+every_script = pytest.mark.parametrize("script", SCRIPTS)
+
+
+@pytest.mark.parametrize(
+    ("n", "channels", "size", "side"), [(64, 1, 28, 8), (100, 3, 32, 10), (10, 1, 64, 4), (2, 3, 8, 2)]
+)
+def test_grid_geometry(n, channels, size, side):
+    images = torch.full((n, channels, size, size), -1.0)
+    images[0] = 1
+    picture = np.asarray(common.grid(images))
+    cell = size * max(1, 56 // size)
+    rows = -(-n // side)
+    assert picture.shape == (2 + rows * (cell + 2), 2 + side * (cell + 2), 3)
+    assert (picture[2 : 2 + cell, 2 : 2 + cell] == 255).all()  # the first image is white, inside its frame
+    assert (picture[:2] == 128).all()
+
+    assert (picture[2 : 2 + cell, 4 + cell : 4 + 2 * cell] == 0).all()
+
+
+def test_generate_uses_eval_mode_and_restores_it():
+    G = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    before = {k: v.clone() for k, v in G.state_dict().items()}
+    out = common.generate(G, torch.randn(7, 2), batch=3)
+    assert out.shape == (7, 3)
+    assert G.training
+    assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
+
+
+def test_frozen_lets_gradients_through_but_gives_none():
+    D = nn.Linear(3, 1)
+    x = torch.randn(2, 3, requires_grad=True)
+    with common.frozen(D):
+        D(x).sum().backward()
+    assert D.weight.grad is None
+    assert torch.equal(x.grad, D.weight.detach().expand(2, 3))
+    assert all(p.requires_grad for p in D.parameters())
+
+
+WRONG = [
+    ("began", ("--gamma", "2"), "--gamma 2.0", "(0, 1]"),
+    ("began", ("--batch-size", "0"), "--batch-size 0", "at least 1"),
+    ("began", ("--steps", "-1"), "--steps -1", "at least 1"),
+    ("began", ("--gama", "0.5"), "--gama", "--gamma"),
+    ("began", ("--data", "nowhere"), "--data nowhere", "mnist"),
+    ("began", ("--steps", "many"), "--steps", "int"),
+    ("began_conv", ("--image-size", "31"), "--image-size 31", "power of 2"),
+    ("began", ("--eta", "3"), "--eta", "('1', '2')"),
+    ("began", ("--lambda-k", "0"), "--lambda-k 0.0", "above 0"),
+    ("began", ("--k-start", "2"), "--k-start 2.0", "[0, 1]"),
+    ("began", ("--lr-D", "-1"), "--lr-D -1.0", "above 0"),
+    ("began_conv", ("--head-start", "-1"), "--head-start -1", "0 or more"),
+    ("wgan", ("--c", "0"), "--c 0.0", "above 0"),
+    ("wgan", ("--n-critic", "0"), "--n-critic 0", "at least 1"),
+    ("wgan_gp", ("--lambda-gp", "-1"), "--lambda-gp -1.0", "0 or more"),
+    ("dcgan", ("--image-size", "31"), "--image-size 31", "power of 2"),
+    ("dcgan", ("--betas", "0.5", "1"), "--betas", "[0, 1)"),
+    ("dcgan", ("--lr", "nan"), "--lr nan", "above 0"),
+    ("fgan", ("--divergence", "wasserstein"), "--divergence wasserstein", "squared_hellinger"),
+    ("fgan", ("--alpha", "1"), "--alpha 1.0", "but 0 and 1"),
+    ("fgan", ("--alpha", "0"), "--alpha 0.0", "but 0 and 1"),
+    ("fgan", ("--pi", "1"), "--pi 1.0", "(0, 1)"),
+    ("fgan", ("--device", "tpu"), "--device", "cuda"),
+    ("fgan", ("--seed", "-1"), "--seed -1", "0 or more"),
+]
+
+
+@pytest.mark.parametrize(("script", "arguments", "named", "allowed"), WRONG)
+def test_a_wrong_flag_is_named_and_nothing_is_written(script, arguments, named, allowed, command_line, tmp_path):
+    code, out, err = command_line(script, *arguments)
+    text = re.sub(r"[│╭╰─\s]+", " ", out + err)
+    assert code == 2
+    assert named in text
+    assert allowed in text
+    assert "Traceback" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_script
+def test_help_lists_every_hyperparameter_with_meaning_and_default(script, command_line):
+    code, out, _ = command_line(script, "--help")
+    text = re.sub(r"[│╭╰─\s]+", " ", out)
+    assert code == 0
+    for field in dataclasses.fields(importlib.import_module(script).Hyperparameters):
+        flag = common.flag(field.name)
+        assert flag in text
+        default = str(field.default).strip("()").replace(",", "")
+        start = re.search(rf"{flag}( [A-Z]+| \{{|,)", text).end()
+        meaning, _, rest = text[start:].partition("(default:")
+        assert len(meaning.split()) >= 3, flag
+        assert rest.strip().startswith(default), (flag, rest[:30])
+
+
+FLAGS = (
+    "",
+    " ",
+    "-",
+    "--",
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "0x",
+    "None",
+    "[]",
+    "'",
+    "∞",
+    "-1",
+    "1.5",
+    "9" * 30,
+    "a\nb",
+    "../..",
+)
+
+
+@pytest.mark.parametrize("script", ["began", "wgan_gp"])
+def test_malformed_flags(script, command_line, tmp_path):
+    """Every malformed value at flags of every type ends in an error of the command line, before any data is touched."""
+    for name in ("--steps", "--batch-size", "--device", "--channels", "--eta" if script == "began" else "--width"):
+        for value in FLAGS:
+            if name in ("--steps", "--batch-size", "--width") and value == "9" * 30:
+                continue  # a valid number
+            code, out, err = command_line(script, name, value)
+            assert code == 2, (name, value, out, err)
+            assert "Traceback" not in out + err
+    for name in ("--lr-G" if script == "began" else "--lr", "--seed", "--betas", "--ema"):
+        for value in ("nan", "x", "-1", "inf" if name != "--betas" else "inf inf"):
+            code, out, err = command_line(script, name, *value.split())
+            assert code == 2, (name, value, out, err)
+    assert list(tmp_path.iterdir()) == []
+    assert command_line(script, *TINY, *small(script), "--resume", "--overwrite")[0] == 2
+
+
+def test_options_are_known_to_every_script():
+    shared = {f.name for f in dataclasses.fields(common.Options)} | {"steps", "batch_size", "seed"}
+    for script in SCRIPTS:
+        assert shared <= {f.name for f in dataclasses.fields(importlib.import_module(script).Hyperparameters)}
+        assert importlib.import_module(script).Hyperparameters().out == f"out/{script}"
+
+
+@every_script
+def test_a_run_leaves_its_files(script, command_line, tmp_path):
+    code, out, _ = command_line(script, *TINY, *small(script), "--ema", 0)  # so that each frame of training.gif differs
+    folder = tmp_path / "out" / script
+    assert code == 0, out
+    names = {"samples.png", "log.csv", "curves.png", "training.gif", "checkpoint.pt", "hyperparameters.json", "samples"}
+    assert {p.name for p in folder.iterdir()} == names
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == ["000000.png", "000003.png", "000006.png"]
+    rows = list(csv.DictReader((folder / "log.csv").open()))
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert all(np.isfinite(float(v)) for row in rows for v in row.values())
+    assert Image.open(folder / "training.gif").n_frames == 3
+    hyperparameters = json.loads((folder / "hyperparameters.json").read_text())
+    assert hyperparameters["steps"] == 6
+    assert hyperparameters["image_size"] == 28
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert {"script", "step", "hyperparameters", "networks", "optimizers", "state", "log"} <= checkpoint.keys()
+    assert {"G", "D", "G_ema"} == checkpoint["networks"].keys()
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@every_script
+def test_same_seed_same_tensors(script, command_line, tmp_path):
+    for out in ("a", "b"):
+        assert command_line(script, *TINY, *small(script), "--out", out)[0] == 0
+    assert command_line(script, *TINY, *small(script), "--out", "c", "--seed", 1)[0] == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    a, c = (tensors(checkpoints.read_checkpoint(tmp_path / x, None, "cpu")["networks"]) for x in "ac")
+    assert not torch.equal(a["/G/net.0.weight"], c["/G/net.0.weight"])
+
+
+def test_an_ordinary_step_does_no_file_work_and_no_host_synchronisation(command_line, tmp_path, monkeypatch):
+    """Between two logging intervals nothing is written, and no tensor becomes a Python number."""
+    opened, synced = [], []
+    watching = {"on": False}
+    real_real = common.Run.real
+
+    def real(self):
+        watching["on"] = 2 <= self.step <= 7
+        return real_real(self)
+
+    monkeypatch.setattr(common.Run, "real", real)
+    for name in ("item", "tolist", "__float__", "__bool__", "__int__", "numpy", "cpu"):
+        original = getattr(torch.Tensor, name)
+
+        def spy(self, *a, _name=name, _original=original, **k):
+            # PyTorch's optimizers look at their own step counters, which live on the CPU
+            if watching["on"] and "torch/optim" not in sys._getframe(1).f_code.co_filename:
+                synced.append(_name)
+            return _original(self, *a, **k)
+
+        monkeypatch.setattr(torch.Tensor, name, spy)
+    real_open = Path.open
+
+    def noted_open(self, *a, **k):
+        if watching["on"]:
+            opened.append(self)
+        return real_open(self, *a, **k)
+
+    monkeypatch.setattr(Path, "open", noted_open)
+    for script in SCRIPTS:
+        opened.clear(), synced.clear()
+        watching["on"] = False
+        flags = (
+            "--steps",
+            9,
+            "--batch-size",
+            8,
+            "--log-every",
+            9,
+            "--sample-every",
+            9,
+            "--out",
+            f"out/{script}",
+            *small(script),
+        )
+        code, _, err = command_line(script, *flags)
+        watching["on"] = False
+        assert code == 0, err
+        assert not opened
+        assert not synced, script
+
+
+@every_script
+def test_sampling(script, command_line, tmp_path):
+    assert command_line(script, *TINY, *small(script))[0] == 0
+    folder = tmp_path / "out" / script
+    files = {}
+    for seed in (0, 0, 1):
+        code, _, err = command_line(script, "--sample", 120, "--sample-seed", seed, "--data-dir", "nowhere", data=False)
+        assert code == 0, err
+        with np.load(folder / "samples.npz") as archive:
+            assert archive.files == ["arr_0"]
+            files.setdefault(seed, []).append(archive["arr_0"])
+    assert files[0][0].shape == (120, 28, 28, 1)
+    assert files[0][0].dtype == np.uint8
+    assert (files[0][0] == files[0][1]).all()
+    assert (files[0][0] != files[1][0]).any()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_hyperparameters_of_the_samples_are_those_of_the_run(command_line, tmp_path):
+    assert command_line("dcgan", *TINY, "--image-size", 32, "--channels", 3, "--width", 4, "--z-dim", 7)[0] == 0
+    assert command_line("dcgan", "--sample", 3)[0] == 0
+    with np.load(tmp_path / "out/dcgan/samples.npz") as archive:
+        assert archive["arr_0"].shape == (3, 32, 32, 3)

@@ -1,0 +1,120 @@
+"""Folders of images of any size, format and state."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import colour_shape
+from PIL import Image
+
+import common
+from workshop import folders
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures") / "shapes"
+    (folder / "deeper" / "still").mkdir(parents=True)
+    for i in range(40):
+        place = folder / "deeper" / "still" if i % 2 else folder
+        suffix = ("jpg", "png", "webp", "bmp", "JPEG")[i % 5]
+        colour_shape((50 + i, 90 - i), i).save(place / f"{i}.{suffix}")
+    return folder
+
+
+def test_a_folder_of_any_depth_size_and_format(shapes, tmp_path):
+    dataset = common.load_images(str(shapes), str(tmp_path))
+    assert dataset.images.shape == (40, 3, 64, 64)
+    assert dataset.labels is None
+    again = common.load_images(str(shapes), str(tmp_path))
+    assert torch.equal(dataset.images, again.images)
+    (cache,) = (tmp_path / "prepared").glob("*.u8")
+    before = cache.stat().st_mtime_ns
+    common.load_images(str(shapes), str(tmp_path), image_size=32, channels=1)
+    assert cache.stat().st_mtime_ns == before
+    assert len(list((tmp_path / "prepared").iterdir())) == 2
+
+
+def test_the_prepared_file_follows_the_folder(tmp_path):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for i in range(3):
+        colour_shape((40, 40), i).save(folder / f"{i}.png")
+    assert len(common.load_images(str(folder), str(tmp_path)).images) == 3
+    colour_shape((40, 40), 9).save(folder / "9.png")
+    assert len(common.load_images(str(folder), str(tmp_path)).images) == 4
+
+
+def test_modes_rotation_and_crop(tmp_path):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(folder / "sixteen.png")
+    grey = common.load_images(str(folder), str(tmp_path), 64).images
+    assert grey.shape == (1, 1, 64, 64)
+    assert abs(int(grey[0, 0, 32, 0]) - 128) <= 1  # not clipped
+
+    for mode in ("P", "LA", "RGBA", "CMYK", "1", "L"):
+        suffix = "jpg" if mode == "CMYK" else "png"
+        colour_shape((40, 60), 1).convert(mode).save(folder / f"{mode}.{suffix}")
+    assert common.load_images(str(folder), str(tmp_path), 32).images.shape == (7, 3, 32, 32)
+
+    transparent = tmp_path / "t"
+    transparent.mkdir()
+    Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(transparent / "a.png")
+    assert (common.load_images(str(transparent), str(tmp_path), 16).images == 255).all()  # on white
+
+    turned = tmp_path / "r"
+    turned.mkdir()
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:20] = 255  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # to be shown upside down
+    Image.fromarray(pixels).save(turned / "a.jpg", exif=exif, quality=95)
+    image = common.load_images(str(turned), str(tmp_path), 16).images[0]
+    assert image[:, :7].float().mean() < 10
+    assert image[:, 9:].float().mean() > 245
+
+    wide = tmp_path / "w"
+    wide.mkdir()
+    pixels = np.zeros((30, 90, 3), np.uint8)
+    pixels[:, 30:60] = 200  # the central square
+    Image.fromarray(pixels).save(wide / "a.png")
+    image = common.load_images(str(wide), str(tmp_path), 16).images[0]
+    assert ((image[:, 2:-2, 2:-2].int() - 200).abs() <= 1).all()
+    assert (image > 180).all()  # the filter's ringing at the edge of the crop
+
+
+def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, capfd):
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for i in range(5):
+        colour_shape((40, 40), i).save(folder / f"{i}.png")
+    (folder / "broken.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    (folder / "text.jpg").write_text("no picture")
+    dataset = common.load_images(str(folder), str(tmp_path))
+    out, err = capfd.readouterr()
+    assert len(dataset.images) == 5
+    assert "broken.png" in err
+    assert "text.jpg" in err
+    assert "skipped 2 of 7" in out
+
+
+def test_a_folder_without_images(tmp_path, command_line):
+    (tmp_path / "empty").mkdir()
+    code, _, err = command_line("fgan", "--data", "empty")
+    assert code == 1
+    assert "no images" in err
+    assert err.count("\n") == 1
+
+
+def test_a_large_set_is_memory_mapped(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "LARGE", 1000)
+    dataset = common.load_images(str(shapes), str(tmp_path))
+    assert dataset.mapping is not None
+    monkeypatch.setattr(folders, "LARGE", 1 << 40)
+    assert torch.equal(common.load_images(str(shapes), str(tmp_path)).images, dataset.images)
+    before = dataset.images.clone()
+    dataset.mapping.madvise(__import__("mmap").MADV_DONTNEED)
+    assert torch.equal(dataset.images, before)

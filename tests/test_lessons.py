@@ -1,0 +1,113 @@
+"""What holds for every lesson, or for several of them."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SCRIPTS, colour_shape
+
+import common
+import evaluate
+
+every_script = pytest.mark.parametrize("script", SCRIPTS)
+
+
+def test_a_script_is_one_lesson():
+    for script in SCRIPTS:
+        text = (ROOT / f"{script}.py").read_text(encoding="utf-8")
+        assert text.startswith('"""')
+        for part in ("Departures from the paper", "Run it:", "The paper's own constants"):
+            assert part in text, (script, part)
+        order = ["class Hyperparameters", "class Generator", "class Discriminator", "def train", "if __name__"]
+        places = [text.index(part) for part in order]
+        assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", ["began", "fgan"])
+def test_one_forward_pass_gives_each_player_its_own_gradient(name, command_line, monkeypatch):
+    """The gradients are those of two separate passes: D's with G's images detached, G's with D frozen."""
+    script = importlib.import_module(name)
+    batch, compared = {}, []
+    real_steps, real, noise, average_gradients = (
+        *(common.Run.steps, common.Run.real, common.Run.noise),
+        common.average_gradients,
+    )
+
+    def steps(run, **parts):
+        batch.update(parts, hp=run.hp)
+        yield from real_steps(run, **parts)
+
+    def compare(network):
+        average_gradients(network)
+        G, D, hp, x = (batch[key] for key in ("G", "D", "hp", "x"))
+        fake = G(batch["z"])
+        if name == "fgan":
+            divergence = script.choose_divergence(hp)
+            loss_D = script.critic_loss(divergence, D(x), D(fake.detach()))
+            loss_G = script.generator_loss(divergence, D(fake), hp.generator_objective)
+        else:
+            errors = (script.reconstruction_loss(D, v, hp.eta) for v in (x, fake.detach()))
+            loss_D = script.discriminator_loss(*errors, batch["k"])
+            loss_G = script.reconstruction_loss(D, fake, hp.eta)
+        expected = torch.autograd.grad(loss_D if network is D else loss_G, list(network.parameters()))
+        found = [p.grad for p in network.parameters()]
+        torch.testing.assert_close(found, list(expected), rtol=1e-4, atol=1e-6)
+        if network is D:
+            batch["D's"] = [g.clone() for g in found]
+        else:
+            assert all(torch.equal(a, p.grad) for a, p in zip(batch["D's"], D.parameters()))
+        compared.append("D" if network is D else "G")
+
+    monkeypatch.setattr(common.Run, "steps", steps)
+    monkeypatch.setattr(common.Run, "real", lambda run: batch.setdefault("x", real(run)))
+    monkeypatch.setattr(common.Run, "noise", lambda run: batch.setdefault("z", noise(run)))
+    monkeypatch.setattr(common, "average_gradients", compare)
+    code, _, err = command_line(name, "--steps", 4, "--batch-size", 8, "--precision", "float32")
+    assert code == 0, err
+    assert compared == ["D", "G"] * 4
+
+
+@pytest.fixture(scope="session")
+def many_shapes(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("many") / "shapes"
+    folder.mkdir()
+    for i in range(240):
+        colour_shape((40, 36), i).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (28, 3), (32, 3), (64, 1), (64, 3)])
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("began", ()),
+        ("began_conv", ("--n-D", 4, "--n-G", 4, "--skip", "--head-start", 2)),
+        ("fgan", ()),
+        ("fgan", ("--network", "conv", "--width", 4, "--spectral-norm")),
+        ("dcgan", ("--width", 4)),
+        ("wgan", ("--width", 4)),
+        ("wgan_gp", ("--width", 4)),
+    ],
+)
+def test_every_script_learns_from_a_folder_at_any_size(
+    script, flags, size, channels, many_shapes, command_line, tmp_path, data_dir
+):
+    flags += ("--steps", 3, "--batch-size", 8, "--log-every", 1)
+    settings = ("--data", many_shapes, "--image-size", size, "--channels", channels)
+    code, out, err = command_line(script, *flags, *settings, data=False)
+    assert code == 0, err
+    assert f"240 images {channels}×{size}×{size}" in out
+    code, _, err = command_line(script, "--sample", 120, data=False)
+    assert code == 0, err
+    assert np.load(tmp_path / f"out/{script}/samples.npz")["arr_0"].shape == (120, size, size, channels)
+    if size == 64:
+        numbers = evaluate.evaluate(f"out/{script}", evaluate.Options(targets=("x",), samples=120), {})
+        assert numbers["fid"] is None
+        assert numbers["floor"]["coverage"] > 0.5
+        assert numbers["coverage"] < numbers["floor"]["coverage"]
+
+
+def test_importing_does_nothing():
+    assert not (ROOT / "tests" / "out").exists()

@@ -1,0 +1,96 @@
+"""Each metric against real images whose faults are known, and the classifier behind them."""
+
+import pytest
+import torch
+from torch import nn
+
+import evaluate
+from workshop import classifier, datasets
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def known(data_dir):
+    return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, CPU)
+
+
+@pytest.fixture(scope="module")
+def measured(known):
+    """The numbers of real images and of real images with one fault each."""
+    count = min(1000, len(known.test.images))
+    real = known.test.images[:count]
+    generator = torch.Generator().manual_seed(0)
+
+    def noisy(images, amount):
+        noise = amount * torch.randn(images.shape, generator=generator)
+        return (images.float() + noise).clamp(0, 255).to(torch.uint8)
+
+    blur = nn.functional.avg_pool2d(nn.functional.pad(real.float(), (2, 2, 2, 2)), 5, stride=1).to(torch.uint8)
+    ones = known.train.images[known.train.labels == 1]
+    versions = {
+        "real": real,
+        "noisy": noisy(real, 120.0),
+        "blurred": blur,
+        "one class": ones[torch.randint(len(ones), (count,), generator=generator)],
+        "duplicates": torch.cat([real[: count - count // 10], real[: count // 10]]),
+        "copies": known.train.images[torch.randperm(len(known.train.images), generator=generator)[:count]],
+        "pure noise": torch.randint(0, 256, real.shape, generator=generator).to(torch.uint8),
+    }
+    return {name: known.measure(images, 5) for name, images in versions.items()}, known.floor(count, 5)
+
+
+def test_real_images_are_at_the_floor(measured):
+    numbers, floor = measured
+    assert numbers["real"] == floor
+
+
+def test_each_metric_reacts_to_what_it_is_for(measured):
+    numbers, floor = measured
+    fid = {name: values["fid"] for name, values in numbers.items()}
+    assert fid["real"] <= fid["duplicates"] * 1.05
+    assert fid["duplicates"] < fid["noisy"] < fid["pure noise"]
+    assert fid["duplicates"] < fid["blurred"] < fid["pure noise"]
+    assert fid["duplicates"] < fid["one class"]
+    assert numbers["one class"]["recall"] < 0.3 * floor["recall"]
+    assert numbers["one class"]["coverage"] < 0.3 * floor["coverage"]
+    assert numbers["one class"]["precision"] > 0.8 * floor["precision"]
+    assert numbers["one class"]["classes"] == 1
+    assert numbers["one class"]["inception_score"] < 2 < 8 < floor["inception_score"]
+    assert numbers["noisy"]["precision"] < 0.5 * floor["precision"]
+    assert numbers["pure noise"]["precision"] < 0.05
+    assert numbers["blurred"]["density"] < 0.5 * floor["density"]
+    assert numbers["pure noise"]["kid"] > numbers["noisy"]["kid"] > floor["kid"]
+    assert floor["classes"] == 10
+    assert sum(floor["class_share"]) == pytest.approx(1)
+
+
+def test_copies_of_the_training_set_are_called_out(measured):
+    numbers, floor = measured
+    assert numbers["copies"]["memorisation"] < 0.01 * floor["memorisation"]
+    assert numbers["real"]["memorisation"] == floor["memorisation"] > 0.05
+
+
+def test_the_classifier_is_good_and_kept(known, data_dir):
+    *_, logits = classifier.classify(known.classifier, known.test.images, CPU)
+    accuracy = (logits.argmax(1) == known.test.labels).double().mean().item()
+    assert accuracy >= (0.985 if len(known.train.images) == 60_000 else 0.95)
+    again = classifier.load_classifier(known.train, known.test, "mnist", data_dir, CPU)
+    for a, b in zip(again.state_dict().values(), known.classifier.state_dict().values()):
+        assert torch.equal(a, b)
+
+
+def test_a_classifier_of_something_else_is_not_used(known, tmp_path, monkeypatch, capsys):
+    trained = []
+    monkeypatch.setattr(classifier, "train_classifier", lambda *a: trained.append(1))
+    for _ in range(2):
+        classifier.load_classifier(known.train, known.test, "mnist", str(tmp_path), CPU)
+    assert len(trained) == 1
+    fewer = datasets.Dataset(known.train.images[:100], known.train.labels[:100], "fewer")
+    classifier.load_classifier(fewer, known.test, "mnist", str(tmp_path), CPU)
+    assert len(trained) == 2
+    (path,) = tmp_path.glob("classifier*.pt")
+    path.write_bytes(path.read_bytes()[:1000])
+    classifier.load_classifier(fewer, known.test, "mnist", str(tmp_path), CPU)
+    assert len(trained) == 3
+    assert "can't be read" in capsys.readouterr().out

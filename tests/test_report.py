@@ -1,0 +1,13 @@
+"""Cells of the tables."""
+
+from workshop import report
+
+
+def test_spread():
+    assert report.spread([1.0, 3.0]) == "2.00 ± 1.41"
+    assert report.spread([150.0, 170.0]) == "160 ± 14"
+    assert report.spread([None]) == "–"
+
+
+def test_cells_of_the_table():
+    assert [report.in_table(n) for n in (None, 10_000, 0.12345, 1368.4)] == ["–", "10,000", "0.1235", "1368"]

@@ -1,0 +1,22 @@
+"""wgan.py: losses and clipping."""
+
+import pytest
+
+import common
+
+
+def test_every_weight_of_the_critic_is_clipped_after_every_step(command_line, monkeypatch):
+    c, seen = 0.013, []
+    real_noise = common.Run.noise
+
+    def noise(run):  # called before every forward pass, so after every critic step but the last
+        if run.parts:
+            seen.append(max(p.abs().max().item() for p in run.parts["D"].parameters()))
+        return real_noise(run)
+
+    monkeypatch.setattr(common.Run, "noise", noise)
+    code, _, err = command_line("wgan", "--steps", 5, "--n-critic", 2, "--c", c, "--lr", 0.01, "--batch-size", 8)
+    assert code == 0, err
+    assert len(seen) == 15
+    assert all(value <= c + 1e-8 for value in seen[1:])
+    assert max(seen[1:]) == pytest.approx(c)  # and the clip is reached

@@ -1,0 +1,30 @@
+"""What surrounds a training, a room for each subject. No room knows a script; each imports from those above it only.
+
+    errors       what a user can put right, and the words for it
+    files        files that are written whole or not at all
+    machine      device, precision, memory
+    processes    several processes that train as one (torchrun)
+    signals      Ctrl-C and SIGTERM between two steps
+    terminal     lines of text, the progress bar, the command that goes on
+    seeds        all random numbers as a function of (seed, step)
+
+    datasets     MNIST, Fashion-MNIST, CIFAR-10, the offline digits
+    folders      a folder of one's own images
+    pictures     pixels to numbers and back, PNG and GIF files
+    curves       curves.png
+
+    log          the logged values: log.csv and its curves
+    ema          the exponential moving average of G's weights
+    checkpoints  checkpoint.pt: written, read, refused, put back
+    run_folder   the folder of a run: taken, locked, an earlier run moved aside
+    record       what a run leaves in that folder, and when
+
+    metrics      FID, KID, Inception Score, precision, recall, density, coverage
+    classifier   the small network whose features the metrics compare
+    reference    the real images that samples are compared with
+    image_files  images from an .npz file or a folder of PNGs
+    report       tables and the picture of an evaluation
+    many_runs    scripts trained with many seeds
+
+common.py stands above them, and hands on to the scripts what these call.
+"""

@@ -1,0 +1,103 @@
+"""checkpoint.pt: written, read, refused, put back. Not here: when it is written, what else a run's folder holds."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from workshop.errors import Diverged, UserError, first_line, flag
+from workshop.files import write_file
+
+CHECKPOINT = "checkpoint.pt"
+
+Parts = dict[str, nn.Module | Optimizer | Tensor]
+"""Whatever changes while learning, by name: networks, optimizers, tensors."""
+
+
+def save_checkpoint(folder: Path, parts: Parts, plain: dict) -> None:
+    """One dictionary of tensors and plain values. It replaces the one before only when it is whole."""
+    content = {
+        **plain,
+        "networks": {name: part.state_dict() for name, part in parts.items() if isinstance(part, nn.Module)},
+        "optimizers": {name: part.state_dict() for name, part in parts.items() if isinstance(part, Optimizer)},
+        "state": {name: part for name, part in parts.items() if isinstance(part, Tensor)},
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_file(folder / CHECKPOINT, buffer.getbuffer())
+
+
+def require_finite(parts: Parts, step: int) -> None:
+    """Raise Diverged if a network has a weight that is not finite."""
+    for name, part in parts.items():
+        if isinstance(part, nn.Module) and not all(t.isfinite().all() for t in part.state_dict().values()):
+            raise Diverged(f"the weights of {name} are not finite after step {step}")
+
+
+def restore_parts(parts: Parts, checkpoint: dict) -> None:
+    """Put networks, optimizers and tensors back in place. Raises KeyError, RuntimeError or the like if it can't."""
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            part.load_state_dict(checkpoint["networks"][name])
+        elif isinstance(part, Optimizer):
+            part.load_state_dict(checkpoint["optimizers"][name])
+        else:
+            part.copy_(checkpoint["state"][name])
+
+
+def read_checkpoint(folder: Path, script: str | None, device: torch.device | str) -> dict:
+    """The content of a run's checkpoint. Raises UserError for anything but a whole one, of this script.
+
+    Nothing in the file is executed: `weights_only` admits tensors and plain values alone.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise UserError(f"there is no {path}: train first, or name the run's folder with --out")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise UserError(f"{path} is damaged ({damaged}): it can't be used")
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+    except UserError:
+        raise
+    except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
+        raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
+    needed = {"script": str, "step": int, "hyperparameters": dict, "networks": dict}
+    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
+        raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
+    if not all(isinstance(value, str | int | float | tuple) for value in checkpoint["hyperparameters"].values()):
+        raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
+    if "G_average" in checkpoint["networks"]:
+        raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
+    if script is not None and checkpoint["script"] != script:
+        raise UserError(
+            f"{path} was written by {checkpoint['script']}.py, not {script}.py: name another folder with --out"
+        )
+    return checkpoint
+
+
+def refuse_other_hyperparameters(ours: dict, theirs: dict, folder: Path) -> None:
+    """A resumed run must be the same run: raises UserError naming what differs."""
+    differing = [name for name in ours if ours[name] != theirs.get(name)]
+    if differing:
+        flags = " ".join(f"{flag(name)} {theirs.get(name)}" for name in differing)
+        raise UserError(
+            f"the run in {folder} was made with {flags}: give the same to --resume, or start anew without it"
+        )
+
+
+def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):
+    """The generator that a checkpoint's pictures come from (`G_ema` if kept), and its hyperparameters."""
+    try:
+        hp = Hyperparameters(**{**checkpoint["hyperparameters"], "data": "mnist"})  # the data may be elsewhere now
+        G = Generator(hp)
+        networks = checkpoint["networks"]
+        G.load_state_dict(networks.get("G_ema", networks.get("G")))
+    except (TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
+        raise UserError(
+            f"the checkpoint does not fit {checkpoint['script']}.py as it is now: {first_line(error)}"
+        ) from error
+    return G.to(device).eval(), hp

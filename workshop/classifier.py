@@ -1,0 +1,96 @@
+"""The small classifier whose features the metrics compare: trained once on a data set with labels, then kept."""
+
+import io
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from workshop.datasets import Dataset
+from workshop.errors import first_line
+from workshop.files import make_folder, write_file
+from workshop.pictures import to_float
+
+
+class Classifier(nn.Module):
+    """Images N×C×H×W in [-1, 1] to features (N×128), maps (N×256) and logits (N×classes)."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(
+            *(nn.Conv2d(channels, 32, 5, stride=2, padding=2), nn.BatchNorm2d(32), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(7)),
+        )
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU())
+        self.head = nn.Linear(128, classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps = self.maps(x)
+        features = self.features(maps)
+        return features, F.adaptive_avg_pool2d(maps, 2).flatten(1), self.head(features)
+
+
+def load_classifier(train: Dataset, test: Dataset, name: str, data_dir: str, device: torch.device):
+    """The classifier of a data set: the one kept under `data_dir` if it was trained on the same, else a new one."""
+    images, labels = train.images, train.labels
+    made_of = {
+        "data": train.source,
+        "count": len(images),
+        "shape": list(images.shape[1:]),
+        "seed": 0,
+        "torch": str(torch.__version__),
+    }
+    classifier = Classifier(images.shape[1], int(labels.max()) + 1).to(device)
+    path = Path(data_dir) / f"classifier-{name}-{images.shape[1]}x{images.shape[2]}.pt"
+    if path.exists():
+        try:
+            kept = torch.load(path, map_location=device, weights_only=True)
+            if kept["made_of"] == made_of:
+                classifier.load_state_dict(kept["weights"])
+                return classifier.eval()
+        except Exception as error:  # a damaged file can raise nearly anything; making it anew mends it
+            print(f"{path} can't be read ({first_line(error)}): training the classifier again")
+    train_classifier(classifier, images.to(device), labels.to(device))
+    right = sum(
+        (classify(classifier, x, device)[2].argmax(1) == y).sum().item()
+        for x, y in zip(test.images.split(1000), test.labels.to(device).split(1000))
+    )
+    accuracy = right / len(test.images)
+    print(f"classifier: {accuracy:.2%} right on {len(test.images):,} held-out images; kept in {path}")
+    buffer = io.BytesIO()
+    torch.save({"made_of": made_of, "accuracy": accuracy, "weights": classifier.state_dict()}, buffer)
+    make_folder(path.parent)
+    write_file(path, buffer.getvalue())
+    return classifier.eval()
+
+
+def train_classifier(classifier: Classifier, images: Tensor, labels: Tensor, steps: int = 1200) -> None:
+    """Adam with a one-cycle learning rate, batches of 128: at most a minute on two cores."""
+    torch.manual_seed(0)
+    for module in classifier.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    optimizer = torch.optim.Adam(classifier.parameters(), fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
+    for _ in tqdm(range(steps), desc="training the classifier", mininterval=0.5 if sys.stderr.isatty() else 30):
+        index = torch.randint(len(images), (128,), device=images.device)
+        loss = F.cross_entropy(classifier(to_float(images[index]))[2], labels[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+@torch.no_grad()
+def classify(classifier: Classifier, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, maps and logits of uint8 images N×C×H×W, in eval mode."""
+    classifier.eval()
+    # Of images of one channel, strides can't tell N×H×W×C from N×C×H×W: a copy has one layout for all, or
+    # convolutions would round the same images differently, depending on where they come from
+    images = images.clone(memory_format=torch.contiguous_format)
+    parts = [classifier(to_float(part.to(device))) for part in images.split(500)]
+    features, maps, logits = zip(*parts)
+    return torch.cat(features), torch.cat(maps), torch.cat(logits)

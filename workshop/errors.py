@@ -1,0 +1,26 @@
+"""What a user can put right, and the words for it. Not here: the checks themselves."""
+
+
+class UserError(Exception):
+    """Something that the user can put right. Its text says, in one line, what, where and how."""
+
+
+class Diverged(Exception):
+    """A loss or a weight is not finite. The text says which, and at which step."""
+
+
+def flag(name: str) -> str:
+    """The command line's name of a field: batch_size is --batch-size."""
+    return "--" + name.replace("_", "-")
+
+
+def require(condition: bool, flag: str, value: object, allowed: str) -> None:
+    """Raise ValueError naming the flag, its value and what is allowed, unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"{flag} {value}: must be {allowed}")
+
+
+def first_line(text: object) -> str:
+    """The first line of a text, or of an error's text; an error without one gives its kind."""
+    lines = str(text).strip().splitlines()
+    return lines[0][:200] if lines else type(text).__name__

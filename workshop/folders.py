@@ -1,0 +1,113 @@
+"""A folder of one's own images: cropped, resized, kept. Not here: data sets that have a name."""
+
+import hashlib
+import mmap
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tqdm.auto import tqdm
+
+from workshop.datasets import Dataset
+from workshop.errors import UserError, first_line
+from workshop.files import make_folder
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+LARGE = 1 << 30  # bytes: prepared folders above this are memory-mapped instead of read
+
+
+def load_folder(folder: Path, data_dir: Path, size: int, channels: int) -> Dataset:
+    """A folder of images, cropped to the central square, resized once and kept under `data_dir`/prepared.
+
+    The prepared file is found again by the names, sizes and times of the images and the settings.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not files:
+        raise UserError(
+            f"--data {folder}: no images there (looked for {', '.join(sorted(IMAGE_SUFFIXES))}, subfolders too)"
+        )
+    channels = channels or guess_channels(files)
+    listing = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    key = hashlib.sha256(repr((listing, size, channels)).encode()).hexdigest()[:16]
+    cache = data_dir / "prepared" / f"{folder.resolve().name}-{size}px-{channels}ch-{key}.u8"
+    image_bytes = channels * size * size
+    if not cache.exists():
+        prepare_folder(files, cache, size, channels)
+    count, rest = divmod(cache.stat().st_size, image_bytes)
+    if rest or not count:
+        raise UserError(f"{cache} is damaged: delete it and run again")
+    with cache.open("rb") as stream:
+        if cache.stat().st_size > LARGE:
+            mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            array = np.frombuffer(mapping, dtype=np.uint8)
+        else:
+            mapping, array = None, np.fromfile(stream, dtype=np.uint8)
+    images = torch.from_numpy(array).view(count, channels, size, size)
+    return Dataset(images, None, f"{folder}, centre-cropped", mapping)
+
+
+def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> None:
+    """Decode `files` with all cores into `cache`; a file that can't be read is named, skipped and counted."""
+    make_folder(cache.parent)
+    part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
+    skipped = 0
+    try:
+        # Threads are enough: Pillow decodes and resizes outside Python's global lock.
+        with (
+            part.open("wb") as stream,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tqdm(total=len(files), desc="preparing images", unit="") as bar,
+        ):
+            for start in range(0, len(files), 1024):
+                chunk = files[start : start + 1024]
+                for path, pixels in zip(chunk, pool.map(lambda path: prepare_image(path, size, channels), chunk)):
+                    if isinstance(pixels, bytes):
+                        stream.write(pixels)
+                    else:
+                        skipped += 1
+                        tqdm.write(f"skipped {path}: {pixels}", file=sys.stderr)
+                bar.update(len(chunk))
+        if skipped == len(files):
+            raise UserError(f"none of the {skipped} images could be read")
+        os.replace(part, cache)
+    except OSError as error:
+        raise UserError(f"{cache}: {error.strerror or error}: free some space or choose another --data-dir") from error
+    finally:
+        part.unlink(missing_ok=True)
+    if skipped:
+        print(f"skipped {skipped} of {len(files)} files that could not be read as images")
+
+
+def prepare_image(path: Path, size: int, channels: int) -> bytes | str:
+    """The central square of one image as size·size·channels bytes (C×H×W), or what is wrong with it."""
+    try:
+        with Image.open(path) as file:
+            file.draft("RGB", (size, size))  # lets a JPEG decode at 1/2, 1/4 or 1/8, never below this size
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+                image = Image.fromarray((np.asarray(image, dtype=np.int64) // 257).astype(np.uint8))
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            image = image.convert("L" if channels == 1 else "RGB")
+            image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+            pixels = np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
+            return pixels.transpose(2, 0, 1).tobytes()
+    except Exception as error:  # the decoders of five formats raise nearly anything on a damaged file
+        return first_line(error)
+
+
+def guess_channels(files: list[Path]) -> int:
+    """1 if every one of up to 100 images, spread evenly over the folder, is grey; else 3."""
+    for path in files[:: max(1, len(files) // 100)]:
+        try:
+            with Image.open(path) as image:
+                if image.mode not in ("1", "L", "LA", "I", "I;16"):
+                    return 3
+        except OSError:  # prepare_folder names it
+            continue
+    return 1

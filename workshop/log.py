@@ -1,0 +1,82 @@
+"""The values of a run: on the device during an interval, then a row of log.csv and curves.png."""
+
+import csv
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from workshop.curves import save_curves
+from workshop.errors import Diverged
+from workshop.files import append_text, write_file
+from workshop.processes import mean_over_processes, process
+
+
+class Log:
+    """Values noted at every step; a row is their mean over `every` steps. Only process 0 writes files."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
+        self.names: list[str] = []
+        self.rows: list[list[float]] = []  # step, then a mean for each name
+        self.pending: list[tuple] = []  # values of the last steps, still on the device
+        self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
+        self.drawn = 0.0  # seconds of training at the last drawing
+
+    def note(self, values: dict[str, Tensor | float]) -> None:
+        """Values of this step. Tensors stay on the device: they are fetched together, once per interval."""
+        self.names = list(values)
+        self.pending.append(tuple(v.detach() if isinstance(v, Tensor) else v for v in values.values()))
+
+    def fetch(self, step: int) -> None:
+        """Move the noted values to the CPU, averaged over processes. Raises Diverged if one is not finite."""
+        if not self.pending:
+            return
+        columns = [torch.stack(c).cpu() if isinstance(c[0], Tensor) else torch.tensor(c) for c in zip(*self.pending)]
+        self.pending.clear()
+        values = mean_over_processes(torch.stack([column.double() for column in columns], dim=1))
+        for row, column in (~values.isfinite()).nonzero().tolist()[:1]:
+            raise Diverged(f"{self.names[column]} is {values[row, column]} at step {step - len(values) + 1 + row}")
+        self.interval = torch.cat([self.interval.view(-1, len(self.names)), values])
+
+    def write_row(self, step: int) -> dict[str, float]:
+        """The means since the row before become a row of log.csv, and are given back by name."""
+        self.fetch(step)
+        means = self.interval.mean(0).tolist()
+        if step % self.every == 0:  # else it is the last step: if ever resumed, the row is not whole
+            self.interval = self.interval[:0]
+        self.rows.append([step, *means])
+        if len(self.rows) == 1:
+            self.start_file()
+        elif process()[0] == 0:
+            append_text(self.folder / "log.csv", as_csv(self.rows[-1:]))
+        return dict(zip(self.names, means))
+
+    def start_file(self) -> None:
+        """Write log.csv anew with the rows so far: on resuming, rows after the checkpoint go."""
+        if self.rows and process()[0] == 0:
+            write_file(self.folder / "log.csv", as_csv([["step", *self.names], *self.rows]).encode())
+
+    def draw(self, seconds: float = 0.0) -> None:
+        """curves.png, of the rows so far; `seconds` is the time now, to know next time how old the picture is."""
+        if len(self.rows) > 1 and process()[0] == 0:
+            columns = dict(zip(["step", *self.names], zip(*self.rows)))
+            save_curves(columns.pop("step"), columns, self.folder / "curves.png")
+        self.drawn = seconds
+
+    def state(self) -> dict:
+        """What a checkpoint keeps of the log."""
+        return {"names": self.names, "rows": self.rows, "interval": self.interval}
+
+    def restore(self, state: dict) -> None:
+        """Go on from what state() gave. Raises KeyError, TypeError or the like if it is something else."""
+        self.names, self.interval = state["names"], state["interval"]
+        self.rows = [row for row in state["rows"] if row[0] % self.every == 0]
+
+
+def as_csv(rows: list[list]) -> str:
+    """Lines of a CSV file."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue()

@@ -1,0 +1,45 @@
+"""Scripts trained with many seeds, each in a process of its own. Not here: what is measured on them."""
+
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from workshop.checkpoints import CHECKPOINT
+from workshop.errors import UserError
+
+
+def train_seeds(scripts: tuple[str, ...], seeds: int, flags: str, out: str, data_dir: str, jobs: int) -> dict:
+    """Train every script with the seeds 0, 1, …, `jobs` at a time. Returns script → list of run folders.
+
+    A finished run that is already in `out` is used, an unfinished one is finished. flags: more for the scripts.
+    """
+    folders: dict[str, list[str]] = {}
+    waiting = []
+    for script in scripts:
+        if not Path(script).is_file() or Path(script).suffix != ".py":
+            raise UserError(f"{script}: with --seeds the targets are scripts, such as began.py")
+        for seed in range(seeds):
+            folder = f"{out}/{Path(script).stem}-{seed}"
+            folders.setdefault(script, []).append(folder)
+            words = [sys.executable, script, *shlex.split(flags), "--seed", str(seed), "--out", folder]
+            begun = (Path(folder) / CHECKPOINT).exists()
+            waiting.append([*words, "--data-dir", data_dir, "--resume" if begun else "--overwrite"])
+    environment = dict(os.environ)
+    if jobs > 1:
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(waiting), desc="trainings", unit="") as bar:
+
+        def train(words: list[str]) -> None:
+            done = subprocess.run(words, env=environment, capture_output=True, encoding="utf-8", check=False)
+            if done.returncode:
+                print(done.stderr.strip(), file=sys.stderr)
+                raise UserError(f"this training failed, as it says above: {shlex.join(words[1:])}")
+            bar.update()
+
+        list(pool.map(train, waiting))
+    return folders

@@ -1,0 +1,85 @@
+"""Several processes that train as one, started by torchrun. With a single process every function here does nothing."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from workshop.errors import UserError
+
+
+@contextlib.contextmanager
+def process_group(device: str) -> Iterator[None]:
+    """Within: joined with the other processes, if torchrun started this one."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if device in ("auto", "cuda") and torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+            dist.init_process_group("cpu:gloo,cuda:nccl")
+        else:
+            dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def process() -> tuple[int, int]:
+    """The number of this process and how many there are: (0, 1) without torchrun."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def share(batch: Tensor) -> Tensor:
+    """The part of the whole batch that this process works on. All draw the same numbers and take their own
+    rows, so that N processes see exactly the samples that a single one would have seen."""
+    rank, processes = process()
+    return batch if processes == 1 else batch.chunk(processes)[rank]
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Between backward() and step(): the mean of the gradients over all processes. Nothing to do for one.
+
+    By hand rather than with DistributedDataParallel, whose hooks fire in backward() and know nothing of
+    the second backward pass of a gradient penalty, nor of two players that take turns.
+    """
+    if process()[1] > 1:
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = mean_over_processes(torch.cat([g.flatten() for g in gradients]))
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
+            gradient.copy_(part.view_as(gradient))
+
+
+def mean_over_processes(tensor: Tensor) -> Tensor:
+    """The mean of a tensor over all processes; the tensor itself if there is only one."""
+    processes = process()[1]
+    return tensor if processes == 1 else all_reduce(tensor, dist.ReduceOp.SUM) / processes
+
+
+def max_over_processes(number: int) -> int:
+    """The largest of the numbers that the processes give."""
+    return number if process()[1] == 1 else int(all_reduce(torch.tensor(number), dist.ReduceOp.MAX))
+
+
+@contextlib.contextmanager
+def main_process_first() -> Iterator[None]:
+    """Process 0 does what is within (a download, say) before the others do it."""
+    rank, processes = process()
+    if processes > 1 and rank > 0:
+        all_reduce(torch.zeros(1), dist.ReduceOp.SUM)
+    yield
+    if processes > 1 and rank == 0:
+        all_reduce(torch.zeros(1), dist.ReduceOp.SUM)
+
+
+def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> Tensor:
+    """Combine `tensor` over all processes, in place."""
+    try:
+        dist.all_reduce(tensor, operation)
+    except RuntimeError as error:
+        raise UserError(
+            "another process of this run has ended: stopped too; go on from the last checkpoint with --resume"
+        ) from error
+    return tensor

@@ -1,0 +1,80 @@
+"""What a run leaves in its folder, and when: rows of the log, grids, checkpoints, curves. Not here: the training."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from PIL import Image
+
+from workshop.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
+from workshop.errors import Diverged, UserError, first_line
+from workshop.log import Log
+from workshop.pictures import save_animation, save_picture
+from workshop.processes import process
+from workshop.terminal import say
+
+
+class Record:
+    """The record of one run. All processes call its methods together; process 0 alone writes.
+
+    hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the
+    training changes, by name; picture(seed, n): a grid of n images from the noise of a seed.
+    """
+
+    def __init__(self, hp, about: dict, parts: Parts, picture: Callable[[int, int], Image.Image], folder) -> None:
+        self.hp, self.about, self.parts, self.picture, self.folder = hp, about, parts, picture, folder
+        self.log = Log(folder, hp.log_every)
+
+    def restore(self, checkpoint: dict) -> tuple[int, float]:
+        """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
+        try:
+            restore_parts(self.parts, checkpoint)
+            self.log.restore(checkpoint["log"])
+            return checkpoint["step"], checkpoint["seconds"]
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{self.folder / CHECKPOINT} does not fit these networks: {first_line(error)}") from error
+
+    def after_step(self, step: int, seconds: float, stop: bool) -> dict[str, float] | None:
+        """Write what is due. Returns the new row of the log, if there is one. Raises UserError if a run diverges."""
+        last, row = step == self.hp.steps, None
+        try:
+            if step % self.hp.log_every == 0 or last:
+                row = self.log.write_row(step)
+            if step % self.hp.sample_every == 0 or last:
+                self.save_grid(step)
+            if step % self.hp.checkpoint_every == 0 or last or stop:
+                self.save_checkpoint(step, seconds)
+                if last or stop or seconds > self.log.drawn + 60:  # drawing takes half a second
+                    self.log.draw(seconds)
+        except Diverged as error:
+            self.give_up(error)
+        return row
+
+    def save_grid(self, step: int) -> None:
+        """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared."""
+        if process()[0] == 0:
+            save_picture(self.picture(self.hp.seed, 64), self.folder / "samples" / f"{step:06d}.png")
+
+    def save_checkpoint(self, step: int, seconds: float) -> None:
+        """checkpoint.pt, if all that it would hold is finite."""
+        self.log.fetch(step)
+        require_finite(self.parts, step)
+        if process()[0] == 0:
+            content = {**self.about, "step": step, "seconds": seconds, "log": self.log.state()}
+            save_checkpoint(self.folder, self.parts, content)
+
+    def give_up(self, reason: Diverged) -> NoReturn:
+        """Stop because the training has diverged. All processes come here together; the first one says why."""
+        if process()[0] > 0:
+            raise SystemExit(1)
+        self.log.draw()
+        kept = self.folder / CHECKPOINT
+        kept = f"{kept} holds the last good checkpoint" if kept.exists() else "there is no checkpoint yet"
+        raise UserError(f"{reason}: stopped; {kept}. Try a lower learning rate or another --seed")
+
+    def finish(self, step: int, seconds: float) -> None:
+        """The last pictures of a run that has done all its steps."""
+        if process()[0] == 0:
+            save_picture(self.picture(self.hp.sample_seed, 100), self.folder / "samples.png")
+            frames = sorted(p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal())
+            save_animation([p for p in frames if int(p.stem) <= step], self.folder / "training.gif")
+            say(f"{step} steps in {seconds:.0f} s: see {self.folder / 'samples.png'}, curves.png, training.gif")

@@ -1,0 +1,83 @@
+"""The real images of a data set, their features, and what samples measure against them. Not here: the samples."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from workshop.classifier import classify, load_classifier
+from workshop.datasets import Dataset
+from workshop.metrics import fid, inception_score, kid, nearest, neighbourhoods
+
+MAPS_WEIGHT = 8.0  # gives the maps a norm comparable with that of the features: 47 to 41 on MNIST
+
+SCALARS = ("fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "memorisation")
+NEEDS_LABELS = ("fid", "kid", "inception_score", "classes")
+
+
+class Reference:
+    """The real images of a data set, in the shape of the samples, and their features."""
+
+    def __init__(self, train: Dataset, test: Dataset, name: str, data_dir: str, device: torch.device) -> None:
+        """train, test: the images to compare with, and those held out, for the floor; name: of the data set."""
+        self.train, self.test, self.device = train, test, device
+        self.classifier = None
+        if self.train.labels is not None:
+            self.classifier = load_classifier(self.train, self.test, name, data_dir, device)
+        else:  # no held-out part: one random half stands in for it
+            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
+            half = len(order) // 2
+            images = self.train.images
+            self.train = Dataset(images[order[half:]], None, self.train.source)
+            self.test = Dataset(images[order[:half]], None, self.train.source)
+        self.train_pixels = pixels(self.train.images, device)
+        self.kept_features: dict[int, tuple[Tensor, Tensor]] = {}
+        self.floors: dict[tuple[int, int], dict] = {}
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """For uint8 images: features for fid and kid, features for neighbourhoods, logits.
+
+        Without a classifier the pixels serve, and there are no logits.
+        """
+        if self.classifier is None:
+            return pixels(images, self.device), pixels(images, self.device), None
+        features, maps, logits = classify(self.classifier, images, self.device)
+        return features, torch.cat([features, MAPS_WEIGHT * maps], dim=1), logits
+
+    def real_features(self, count: int) -> tuple[Tensor, Tensor]:
+        """Both kinds of features of `count` training images, always the same ones."""
+        if count not in self.kept_features:
+            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
+            self.kept_features[count] = self.features(self.train.images[order[:count]])[:2]
+        return self.kept_features[count]
+
+    def measure(self, images: Tensor, k: int) -> dict:
+        """All numbers for uint8 images N×C×H×W against as many random training images."""
+        real, real_points = self.real_features(len(images))
+        fake, fake_points, logits = self.features(images)
+        distance, _ = nearest(pixels(images[:2000], self.device), self.train_pixels)  # enough for a median
+        numbers = dict.fromkeys(SCALARS)
+        numbers |= neighbourhoods(real_points, fake_points, k)
+        numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
+        if logits is not None:
+            share = logits.argmax(1).bincount(minlength=logits.shape[1]).double() / len(images)
+            numbers |= {"fid": fid(real, fake), "kid": kid(real, fake), "inception_score": inception_score(logits)}
+            # covered: at least a tenth of the share that it would have if all were equally frequent
+            numbers |= {"classes": int((share >= 0.1 / len(share)).sum()), "class_share": share.tolist()}
+        return numbers
+
+    def floor(self, count: int, k: int) -> dict:
+        """The same numbers for `count` held-out real images."""
+        if (count, k) not in self.floors:
+            self.floors[count, k] = self.measure(self.test.images[:count], k)
+        return self.floors[count, k]
+
+
+def pixels(images: Tensor, device: torch.device) -> Tensor:
+    """uint8 N×C×H×W to N×d in [0, 1], at most 32 pixels wide: what 'nearest' means for memorisation."""
+    parts = []
+    for part in images.split(4096):
+        values = part.to(device).float() / 255
+        if values.shape[-1] > 32:
+            values = F.interpolate(values, size=(32, 32), mode="area")
+        parts.append(values.flatten(1))
+    return torch.cat(parts)

@@ -1,0 +1,66 @@
+"""What an evaluation shows: tables, mean ± standard deviation, a picture. Not here: the numbers."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from workshop.files import write_file
+from workshop.reference import SCALARS
+
+COLUMNS = ("fid", "precision", "recall", "coverage", "classes")  # of the results over seeds
+
+
+def print_table(columns: dict[str, dict]) -> None:
+    """One row per metric; a column per target, and the floor."""
+    width = max(14, *(len(name) for name in columns))
+    print(f"{'':16}" + "".join(f"{name:>{width + 2}}" for name in columns))
+    for key in (*SCALARS, "samples"):
+        cells = [in_table(numbers[key]) for numbers in columns.values()]
+        print(f"{key:16}" + "".join(f"{cell:>{width + 2}}" for cell in cells))
+
+
+def in_table(number: float | int | None) -> str:
+    return "–" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
+
+
+def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]]) -> None:
+    """A Markdown table: mean ± standard deviation over seeds."""
+    print("| script | " + " | ".join(COLUMNS) + " | seconds |")
+    print("|---" * (len(COLUMNS) + 2) + "|")
+    for script, runs in results.items():
+        cells = [spread([run[key] for run in runs]) for key in COLUMNS] + [spread(seconds[script])]
+        print(f"| {script} | " + " | ".join(cells) + " |")
+
+
+def spread(values: list[float | None]) -> str:
+    """mean ± standard deviation, with three digits of the mean."""
+    if any(value is None for value in values):
+        return "–"
+    mean, deviation = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
+    digits = max(0, 2 - int(np.floor(np.log10(abs(mean) + 1e-12)))) if mean else 2
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def draw(panels: list[tuple[str, Image.Image]], share: list | None, real_share: list | None, path: Path) -> None:
+    """Titled pictures one below the other and, where there are classes, the share of each."""
+    from matplotlib.figure import Figure  # here, for its import takes half a second
+
+    heights = [picture.height / picture.width * 10 for _, picture in panels] + [2.0] * (share is not None)
+    figure = Figure(figsize=(10, sum(heights) + 0.4 * len(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axis, (title, picture) in zip(axes, panels):
+        axis.imshow(picture)
+        axis.set_title(title, fontsize=10)
+        axis.axis("off")
+    if share is not None:
+        places = np.arange(len(share))
+        axes[-1].bar(places - 0.2, share, 0.4, label="samples")
+        axes[-1].bar(places + 0.2, real_share, 0.4, label="real, held out")
+        axes[-1].set_xticks(places)
+        axes[-1].set_title("share of each class", fontsize=10)
+        axes[-1].legend(fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    write_file(path, buffer.getvalue())
