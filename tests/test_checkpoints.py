@@ -1,6 +1,7 @@
 """Going on from a checkpoint; malformed ones of every kind: one line, nothing executed, nothing half-written."""
 
 import io
+import math
 import os
 import pickle
 import random
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, SCRIPTS, TINY, assert_same_run, small
+from torch import nn
 
 from workshop import checkpoints
+from workshop.errors import Diverged
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
@@ -149,3 +152,45 @@ def test_other_contents(good, command_line, tmp_path):
         buffer = io.BytesIO()
         torch.save(content, buffer)
         refused(command_line, tmp_path, buffer.getvalue())
+
+
+def test_a_checkpoint_of_the_earlier_form(good, command_line, tmp_path):
+    """From before the moving average of G's weights was called G_ema."""
+    whole = torch.load(io.BytesIO(good), weights_only=True)
+    networks = {name.replace("G_ema", "G_average"): part for name, part in whole["networks"].items()}
+    buffer = io.BytesIO()
+    torch.save({**whole, "networks": networks}, buffer)
+    assert "of an earlier form" in refused(command_line, tmp_path, buffer.getvalue())
+
+
+def test_saved_and_put_back_by_itself(tmp_path):
+    """Without a run: a network, its optimizer and a tensor, into others of the same form."""
+
+    def parts(seed: int) -> dict:
+        torch.manual_seed(seed)
+        net = nn.Linear(3, 2)
+        opt = torch.optim.Adam(net.parameters(), 0.1)
+        net(torch.randn(4, 3)).sum().backward()
+        opt.step()
+        return {"G": net, "opt": opt, "k": torch.tensor(float(seed))}
+
+    first, second = parts(1), parts(2)
+    plain = {"script": "x", "step": 7, "hyperparameters": {}}
+    checkpoints.save_checkpoint(tmp_path, first, plain)
+    content = checkpoints.read_checkpoint(tmp_path, "x", "cpu")
+    assert content["step"] == 7
+    checkpoints.restore_parts(second, content)
+    assert torch.equal(first["G"].weight, second["G"].weight)
+    assert second["k"] == 1
+    moments = [part["opt"].state_dict()["state"][0]["exp_avg"] for part in (first, second)]
+    assert torch.equal(*moments)
+    with pytest.raises(KeyError):
+        checkpoints.restore_parts({"D": nn.Linear(1, 1)}, content)
+
+
+def test_a_weight_that_is_not_finite_is_named():
+    net = nn.BatchNorm1d(2)
+    checkpoints.require_finite({"G": net, "k": torch.tensor(math.nan)}, 3)  # the log looks at what is no network
+    net.running_var[1] = math.inf
+    with pytest.raises(Diverged, match="weights of G are not finite after step 3"):
+        checkpoints.require_finite({"G": net}, 3)

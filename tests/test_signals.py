@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, SCRIPTS, assert_same_run, small, start, wait_for
 
 from workshop import checkpoints
+from workshop.signals import agree_to_stop, end_by, signals_noted
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
@@ -120,3 +121,22 @@ def latest(folder) -> int:
         return (folder / "checkpoint.pt").stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def test_the_first_signal_is_noted_the_second_acts():
+    with signals_noted() as noted:
+        signal.raise_signal(signal.SIGINT)
+        assert noted == [signal.SIGINT]
+        assert agree_to_stop(noted) == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):  # and outside all is as before
+        signal.raise_signal(signal.SIGINT)
+    assert agree_to_stop([]) == 0
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_how_a_stopped_run_ends(number, kind):
+    with pytest.raises(kind) as ended:
+        end_by(number)
+    assert kind is KeyboardInterrupt or ended.value.code == 143

@@ -1,0 +1,65 @@
+"""The log by itself: rows are means over an interval, files follow, a value that is not finite is named."""
+
+import csv
+
+import pytest
+import torch
+
+from workshop.errors import Diverged
+from workshop.log import Log
+
+
+def rows_of(folder) -> list[list[str]]:
+    return list(csv.reader((folder / "log.csv").open(encoding="utf-8", newline="")))
+
+
+def test_a_row_is_the_mean_over_its_interval(tmp_path):
+    log = Log(tmp_path, every=2)
+    for step in (1, 2, 3, 4, 5):
+        log.note({"loss": torch.tensor(float(step)), "target": 0.5})
+        if step in (2, 4, 5):  # 5 is the last one, in the middle of an interval
+            assert log.write_row(step) == {"loss": {2: 1.5, 4: 3.5, 5: 5.0}[step], "target": 0.5}
+    assert rows_of(tmp_path) == [
+        ["step", "loss", "target"],
+        ["2", "1.5", "0.5"],
+        ["4", "3.5", "0.5"],
+        ["5", "5.0", "0.5"],
+    ]
+
+
+def test_a_restored_log_goes_on_as_if_never_stopped(tmp_path):
+    whole, first = Log(tmp_path, every=3), Log(tmp_path, every=3)
+    for log in (whole, first):
+        for step in range(1, 6):
+            log.note({"loss": torch.tensor(2.0**step)})
+            if step % 3 == 0:
+                log.write_row(step)
+        log.fetch(5)
+    second = Log(tmp_path, every=3)
+    second.restore(first.state())
+    for log in (whole, second):
+        log.note({"loss": torch.tensor(64.0)})
+    assert second.write_row(6) == whole.write_row(6) == {"loss": (16 + 32 + 64) / 3}
+    assert second.rows == whole.rows
+
+
+def test_rows_after_the_checkpoint_go_when_the_file_is_started_anew(tmp_path):
+    log = Log(tmp_path, every=1)
+    log.note({"loss": 1.0})
+    log.write_row(1)
+    kept = {**log.state(), "rows": list(log.rows)}
+    log.note({"loss": 2.0})
+    log.write_row(2)
+    again = Log(tmp_path, every=1)
+    again.restore(kept)
+    again.start_file()
+    assert rows_of(tmp_path) == [["step", "loss"], ["1", "1.0"]]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_value_that_is_not_finite_is_named_with_its_step(bad, tmp_path):
+    log = Log(tmp_path, every=10)
+    for step in range(1, 8):
+        log.note({"loss_D": torch.tensor(0.1), "loss_G": torch.tensor(bad if step >= 5 else 0.2)})
+    with pytest.raises(Diverged, match=f"loss_G is {bad} at step 5"):
+        log.fetch(7)
