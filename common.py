@@ -28,7 +28,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import tyro
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
@@ -36,7 +35,7 @@ from torchvision.utils import make_grid
 from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_hyperparameters
 from workshop.datasets import BUILT_IN, Dataset, load_built_in
 from workshop.ema import EMA
-from workshop.errors import UserError, first_line, flag, require
+from workshop.errors import UserError, flag, require
 from workshop.files import write_file
 from workshop.folders import load_folder
 from workshop.machine import choose_device, prepare_machine, use_bfloat16
@@ -46,7 +45,7 @@ from workshop.record import Record
 from workshop.run_folder import take_folder
 from workshop.seeds import seed_everything
 from workshop.signals import agree_to_stop, end_by, signals_noted
-from workshop.terminal import command, progress_bar, say, where
+from workshop.terminal import command, progress_bar, read_flags, say, where
 
 __all__ = [
     "EMA",
@@ -312,8 +311,7 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
     130 Ctrl-C, 143 SIGTERM.
     """
     script = script_name(Hyperparameters)
-    about = first_line(sys.modules[Hyperparameters.__module__].__doc__)
-    hp = tyro.cli(Hyperparameters, prog=f"{script}.py", description=about)
+    hp = read_flags(Hyperparameters, f"{script}.py", sys.modules[Hyperparameters.__module__].__doc__)
     with process_group(hp.device):
         try:
             if hp.sample:

@@ -41,7 +41,7 @@ from torch import Tensor
 
 import common
 from workshop.checkpoints import CHECKPOINT, load_generator, read_checkpoint
-from workshop.errors import UserError, first_line
+from workshop.errors import UserError
 from workshop.files import write_file
 from workshop.image_files import read_npz, read_pictures
 from workshop.machine import choose_device
@@ -49,6 +49,7 @@ from workshop.many_runs import train_seeds
 from workshop.metrics import nearest
 from workshop.reference import NEEDS_LABELS, Reference, pixels
 from workshop.report import draw, print_seeds, print_table
+from workshop.terminal import read_flags
 
 
 @dataclass(kw_only=True)
@@ -178,7 +179,7 @@ def pictures(shown: Tensor, between: Tensor | None, reference: Reference) -> lis
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="evaluate.py", description=first_line(__doc__))
+    options = read_flags(Options, "evaluate.py", __doc__)
     references: dict = {}
     try:
         if options.seeds:

@@ -7,12 +7,12 @@ import importlib
 from dataclasses import dataclass
 
 import torch
-import tyro
 from scipy.stats import spearmanr
 
 import common
 from benchmarks.measuring import Enough, images_of, save, score, side_by_side, watch
 from workshop.report import spread
+from workshop.terminal import read_flags
 
 WASSERSTEIN = ("wgan", "wgan_gp")
 
@@ -51,12 +51,12 @@ def estimate_and_fid(task: tuple[str, int, Options]) -> tuple[list[float], list[
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="correlation.py", description=common.first_line(__doc__))
+    options = read_flags(Options, "correlation.py", __doc__)
     tasks = [(script, seed, options) for seed in range(options.seeds) for script in WASSERSTEIN]
     found: dict[str, list[float]] = {script: [] for script in WASSERSTEIN}
     everything = []
     with side_by_side(options.jobs, options.data_dir) as pool:
-        for (script, seed, _), (estimates, fids) in zip(tasks, pool.map(estimate_and_fid, tasks)):
+        for (script, seed, _), (estimates, fids) in zip(tasks, pool.imap(estimate_and_fid, tasks)):
             found[script].append(spearmanr(estimates, fids).statistic)
             everything.append({"script": script, "seed": seed, "estimates": estimates, "fids": fids})
             print(

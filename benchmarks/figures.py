@@ -23,6 +23,7 @@ import fgan
 from workshop.checkpoints import load_generator, read_checkpoint
 from workshop.curves import smooth
 from workshop.errors import UserError
+from workshop.terminal import read_flags
 
 
 @dataclass(kw_only=True)
@@ -109,7 +110,7 @@ def gamma(runs: Path) -> Figure:
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="figures.py", description=common.first_line(__doc__))
+    options = read_flags(Options, "figures.py", __doc__)
     draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
     path = Path("docs") / f"{options.kind}.png"
     try:

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -78,8 +77,7 @@ def side_by_side(jobs: int, data_dir: str):
     """A pool of `jobs` processes that share the cores; each task has a new one, as our own training changes malloc."""
     reference(data_dir)  # trains the classifier, if need be, once for all
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         yield pool
 
 

@@ -3,7 +3,6 @@
 python -m benchmarks.memory
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -12,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from PIL import Image
 from tqdm import tqdm
 
-import common
+from workshop.terminal import read_flags
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
 
 
 @dataclass(kw_only=True)
@@ -28,7 +31,9 @@ class Options:
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="memory.py", description=common.first_line(__doc__))
+    options = read_flags(Options, "memory.py", __doc__)
+    if resource is None:
+        sys.exit("memory.py: this system does not say how much memory a process had; Linux and macOS do")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "images").mkdir()
@@ -40,7 +45,8 @@ def main() -> None:
             start = time.perf_counter()
             subprocess.run([sys.executable, *words, "--steps", str(steps), "--overwrite"], check=True)
             seconds = time.perf_counter() - start
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of the largest child so far
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest child so far
+            peak /= 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
             what = "preparing and a first step" if steps == 1 else f"{steps} steps more, prepared before"
             print(f"{options.images:,} images: {what}: {seconds:.0f} s; peak memory {peak:.2f} GiB", flush=True)
 

@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass
 
 import torch
-import tyro
 
 import common
 from benchmarks.measuring import SCRIPTS, Enough, train
 from workshop.processes import process, process_group
+from workshop.terminal import read_flags
 
 
 @dataclass(kw_only=True)
@@ -74,7 +74,7 @@ def measure(script: str, count: int, options: Options) -> tuple[float, float]:
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="processes.py", description=common.first_line(__doc__))
+    options = read_flags(Options, "processes.py", __doc__)
     if options.worker:
         return work(options)
     print("| script | 1 process, images/s | 2 processes | ratio | averaging, of the step |")

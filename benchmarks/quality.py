@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from benchmarks.in_use import InUse
 from benchmarks.measuring import SCRIPTS, Enough, images_of, machine, reference, save, score, side_by_side, watch
 from workshop.machine import choose_device
 from workshop.report import spread
+from workshop.terminal import read_flags
 
 IN_USE = ", in use"
 
@@ -98,12 +98,12 @@ def plot(moments: list[float], curves: dict[str, list[list[float]]], path: Path)
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="quality.py", description=common.first_line(__doc__))
+    options = read_flags(Options, "quality.py", __doc__)
     names = [name for script in options.scripts for name in (script, script + IN_USE)]
     tasks = [(name, seed, options) for seed in range(options.seeds) for name in names]
     curves: dict[str, list[list[float]]] = {name: [] for name in names}
     with side_by_side(options.jobs, options.data_dir) as pool:
-        for (name, seed, _), curve in zip(tasks, pool.map(fid_over_time, tasks)):
+        for (name, seed, _), curve in zip(tasks, pool.imap(fid_over_time, tasks)):
             curves[name].append(curve)
             print(f"seed {seed} {name}: {', '.join(f'{fid:.0f}' for fid in curve)}", flush=True)
             save(options.out, {"moments": moments(options), "curves": curves})

@@ -19,7 +19,6 @@ from multiprocessing.connection import Connection
 from unittest import mock
 
 import torch
-import tyro
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,6 +26,7 @@ import common
 from benchmarks import textbook
 from benchmarks.measuring import SCRIPTS, Enough, machine, quiet, save, train
 from workshop.machine import choose_device, use_bfloat16
+from workshop.terminal import read_flags
 
 KINDS = ("loop", "bare", "textbook")
 TURN = 50  # steps, as many as make a row of the log
@@ -202,7 +202,7 @@ def measure(script: str, options: Options) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    options = tyro.cli(Options, prog="speed.py", description=common.first_line(__doc__))
+    options = read_flags(Options, "speed.py", __doc__)
     device = choose_device(options.device)
     dtype = torch.bfloat16 if use_bfloat16("auto", device) else torch.float32
     peak = peak_flops(device, dtype)

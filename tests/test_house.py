@@ -20,6 +20,14 @@ def test_ruff(command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_nothing_is_newer_than_python_3_10():
+    words = [sys.executable, "-c", "import vermin; vermin.main()"]
+    words += ["-t=3.10-", "--violations", "--no-tips", "--eval-annotations"]
+    files = [str(ROOT / name) for name in git_files() if name.endswith(".py")]
+    done = subprocess.run([*words, *files], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def git_files() -> list[str]:
     return subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, encoding="utf-8").stdout.split()
 

@@ -26,16 +26,18 @@ class Nothing(nn.Identity):
     pass
 nn.BatchNorm1d = nn.BatchNorm2d = Nothing
 import common
+from workshop.processes import process_group
 data_dir, *folders = sys.argv[1:]
-common.start_processes("cpu")
-for folder in folders:
-    if folder.endswith("broken"):
-        common.average_gradients = lambda network: None
-    for script in {scripts}:
-        module = importlib.import_module(script)
-        module.initialise = lambda layer: None  # it looks for BatchNorm's weights
-        module.train(module.Hyperparameters(
-            steps=10, batch_size=12, data_dir=data_dir, out=folder + "/" + script, precision="float32", device="cpu"))
+with process_group("cpu"):
+    for folder in folders:
+        if folder.endswith("broken"):
+            common.average_gradients = lambda network: None
+        for script in {scripts}:
+            module = importlib.import_module(script)
+            module.initialise = lambda layer: None  # it looks for BatchNorm's weights
+            module.train(module.Hyperparameters(
+                steps=10, batch_size=12, data_dir=data_dir, out=folder + "/" + script, precision="float32",
+                device="cpu"))
 """
 
 FGAN = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (ROOT / "fgan.py").read_text().split('"""', 2)[2]
@@ -83,7 +85,7 @@ def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
         assert time.monotonic() < end
         time.sleep(0.1)
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-    workers = [int(pid) for pid in children if "program.py" in Path(f"/proc/{pid}/cmdline").read_text()]
+    workers = [int(pid) for pid in children if b"program.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 3
     os.kill(workers[-1], signal.SIGKILL)
     start = time.monotonic()

@@ -1,8 +1,15 @@
-"""What a run prints."""
+"""What a run prints, in any terminal and under any Python."""
 
+import ast
+import os
 import re
+import subprocess
+import sys
 
-from conftest import start
+import pytest
+from conftest import ROOT, SCRIPTS, start
+
+from workshop.terminal import quote
 
 
 def test_progress_in_a_pipe_is_short(tmp_path, data_dir):
@@ -10,3 +17,60 @@ def test_progress_in_a_pipe_is_short(tmp_path, data_dir):
     _, err = process.communicate(timeout=100)
     assert process.returncode == 0
     assert len(re.split(r"[\r\n]+", err.strip())) <= 5
+
+
+EVERYTHING = """
+import importlib, sys
+import common, evaluate
+for script in {scripts}:
+    module = importlib.import_module(script)
+    for flags in (["--help"], ["--gama", "2"]):
+        sys.argv = [script + ".py", *flags]
+        try:
+            common.main(module.Hyperparameters, module.Generator, module.train)
+        except SystemExit:
+            pass
+sys.argv = ["evaluate.py", "--help"]
+try:
+    evaluate.main()
+except SystemExit:
+    pass
+import fgan
+sys.argv = ["fgan.py", "--steps", "2", "--batch-size", "8", "--data-dir", sys.stdin.readline().strip(), "--out", "γ"]
+common.main(fgan.Hyperparameters, fgan.Generator, fgan.train)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_that_can_not_show_every_character(encoding, tmp_path, data_dir):
+    """--help, a wrong flag and a training: what can't be shown is replaced, nothing ends in a traceback."""
+    program = EVERYTHING.format(scripts=SCRIPTS)
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "0"}
+    words = [sys.executable, "-c", program]
+    given = {"input": f"{data_dir}\n".encode(), "capture_output": True, "cwd": tmp_path, "env": environment}
+    done = subprocess.run(words, timeout=120, check=False, **given)
+    assert done.returncode == 0, done.stderr.decode(encoding)
+    said = done.stdout.decode(encoding)
+    assert said.count("usage:") == len(SCRIPTS) + 1
+    assert "the balance" in said
+    assert re.search("60,000|4,000", said)
+    assert (tmp_path / "γ" / "samples.png").exists()
+
+
+@pytest.mark.parametrize("version", [(3, 8), (3, 9)])
+def test_too_old_a_python_gets_one_line(version, tmp_path):
+    """Whatever is read before the check must be in that Python's syntax; the check is in workshop/__init__.py."""
+    for name in (*(f"{script}.py" for script in SCRIPTS), "evaluate.py", "common.py", "workshop/__init__.py"):
+        ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=version)
+    program = f"import sys, torch, torchvision, tyro\nsys.version_info = {(*version, 1)}\nimport began"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "need Python 3.10 or later" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_words_for_the_shell_of_this_system(monkeypatch):
+    assert quote(["python", "my run/began.py"]) == "python 'my run/began.py'"
+    monkeypatch.setattr(os, "name", "nt")
+    assert quote(["python", "my run/began.py"]) == 'python "my run/began.py"'

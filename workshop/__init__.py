@@ -5,7 +5,7 @@
     machine      device, precision, memory
     processes    several processes that train as one (torchrun)
     signals      Ctrl-C and SIGTERM between two steps
-    terminal     lines of text, the progress bar, the command that goes on
+    terminal     flags in; lines of text, the progress bar, the command that goes on out
     seeds        all random numbers as a function of (seed, step)
 
     datasets     MNIST, Fashion-MNIST, CIFAR-10, the offline digits
@@ -28,3 +28,8 @@
 
 common.py stands above them, and hands on to the scripts what these call.
 """
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 - pip does not look at requires-python here
+    sys.exit(f"these scripts need Python 3.10 or later; this is {sys.version.split()[0]}, {sys.executable}")

@@ -1,12 +1,27 @@
-"""What a run shows in the terminal: lines of text, its bar, the command that goes on. Not here: when."""
+"""The terminal: flags in; lines of text, the bar and the command that goes on out. Not here: when."""
 
+import os
 import shlex
+import subprocess
 import sys
 
 import torch
+import tyro
 from tqdm.auto import tqdm
 
+from workshop.errors import first_line
 from workshop.processes import process
+
+
+def read_flags(Options: type, program: str, doc: str | None):
+    """The command line as an instance of a dataclass. A wrong flag, or --help, ends the program (exit code 2, 0).
+
+    program: the name of the command; doc: the text whose first line says what it does.
+    """
+    for stream in (sys.stdout, sys.stderr):  # where γ can not be shown, ? is, in place of a traceback
+        if hasattr(stream, "reconfigure"):  # not so in a notebook
+            stream.reconfigure(errors="replace")
+    return tyro.cli(Options, prog=program, description=first_line(doc))
 
 
 def say(text: str) -> None:
@@ -43,4 +58,9 @@ def command() -> str:
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
     processes = process()[1]
     launcher = "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
-    return shlex.join([*launcher.split(), sys.argv[0], *words])
+    return quote([*launcher.split(), sys.argv[0], *words])
+
+
+def quote(words: list[str]) -> str:
+    """Words as one line for the shell of this system."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
