@@ -117,13 +117,19 @@ class Options:
 INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
 # May differ between a run and its continuation: they do not change what is learned.
-FREE_TO_CHANGE = {"steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", "device", "precision"}
-FREE_TO_CHANGE |= {*INTERVALS}
+FREE_TO_CHANGE = {*"steps data_dir out overwrite resume sample sample_seed device precision".split(), *INTERVALS}
 
 
 def fixed(hp: Options) -> dict:
     """The hyperparameters that a run and its continuation share."""
     return {name: value for name, value in dataclasses.asdict(hp).items() if name not in FREE_TO_CHANGE}
+
+
+def changed(hp: Options) -> dict:
+    """The hyperparameters that are not the script's defaults; what is filled in from the data counts as one."""
+    defaults = {field.name: field.default for field in dataclasses.fields(hp)}
+    filled_in = {name for name in ("image_size", "channels") if defaults[name] == 0}
+    return {name: value for name, value in fixed(hp).items() if value != defaults[name] and name not in filled_in}
 
 
 def load_images(
@@ -278,13 +284,13 @@ class Run:
         self.end(stop)
 
     def announce(self) -> None:
-        """Say what runs where, and with which hyperparameters."""
+        """Say in one line what runs where, and which hyperparameters differ from the defaults."""
         n, c, h, w = self.images.shape
+        data = f"{n:,} images {c}×{h}×{w} ({self.dataset.source})"
         sizes = {name: sum(p.numel() for p in self.parts[name].parameters()) for name in "GD"}
         millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
-        data = f"{n:,} images {c}×{h}×{w} ({self.dataset.source})"
-        say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}")
-        say("  ".join(f"{name}={value}" for name, value in fixed(self.hp).items()))
+        given = "".join(f"; {name} {value}" for name, value in changed(self.hp).items())
+        say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 
     def picture(self, seed: int, n: int) -> Image.Image:
         """A grid of n images from the noise of a seed."""

@@ -10,7 +10,7 @@ from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
 from workshop.pictures import save_animation, save_picture
 from workshop.processes import process
-from workshop.terminal import say
+from workshop.terminal import quote, say, show
 
 
 class Record:
@@ -72,9 +72,17 @@ class Record:
         raise UserError(f"{reason}: stopped; {kept}. Try a lower learning rate or another --seed")
 
     def finish(self, step: int, seconds: float) -> None:
-        """The last pictures of a run that has done all its steps."""
-        if process()[0] == 0:
-            save_picture(self.picture(self.hp.sample_seed, 100), self.folder / "samples.png")
-            frames = sorted(p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal())
-            save_animation([p for p in frames if int(p.stem) <= step], self.folder / "training.gif")
-            say(f"{step} steps in {seconds:.0f} s: see {self.folder / 'samples.png'}, curves.png, training.gif")
+        """The last pictures of a run that has done all its steps, its last numbers, and what to do next."""
+        if process()[0] > 0:
+            return
+        picture = self.picture(self.hp.sample_seed, 100)
+        save_picture(picture, self.folder / "samples.png")
+        frames = sorted(p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal())
+        save_animation([p for p in frames if int(p.stem) <= step], self.folder / "training.gif")
+        show(picture)
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.log.names, self.log.rows[-1][1:]))
+        say(f"{step} steps in {seconds:.0f} s: {numbers}")
+        say(f"see {self.folder / 'samples.png'}, curves.png, training.gif there")
+        script, out = f"{self.about['script']}.py", str(self.folder)
+        for words in (["evaluate.py", out], [script, "--out", out, "--sample", "1000"]):
+            say(f"next: {quote(['python', *words])}")

@@ -7,6 +7,8 @@ import sys
 
 import torch
 import tyro
+from PIL import Image
+from tqdm import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 
 from workshop.errors import first_line
@@ -39,18 +41,40 @@ def where(device: torch.device, bfloat16: bool) -> str:
 
 
 def progress_bar(steps: int, done: int) -> tqdm:
-    """Lively in a terminal or a notebook; in a pipe or a log file one line in 30 seconds."""
-    lively = sys.stderr.isatty() or "ipykernel" in sys.modules
-    pause = 0.1 if lively else 30
-    return tqdm(
-        total=steps,
-        initial=done,
-        unit="step",
-        disable=process()[0] > 0,
-        mininterval=pause,
-        maxinterval=pause,
-        dynamic_ncols=lively,
-    )
+    """Lively in a terminal or a notebook; lines of text in a pipe or a log file."""
+    settings = {"total": steps, "initial": done, "unit": "step", "disable": process()[0] > 0}
+    if sys.stderr.isatty():
+        return tqdm(**settings, dynamic_ncols=True)
+    return tqdm(**settings) if in_notebook() else Lines(**settings, file=sys.stderr, bar_format=LINE)
+
+
+LINE = "{n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}\n"
+
+
+class Lines(plain_tqdm):
+    """A progress bar for what is no terminal: a line after some 8 seconds, then one every 30."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        if self.n > self.initial:
+            self.fp.write(msg or str(self))
+            self.fp.flush()
+        self.mininterval = self.maxinterval = 30 if self.n > self.initial else 8
+
+    def close(self) -> None:
+        self.leave = False  # the end of a run says what a last line would
+        super().close()
+
+
+def in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def show(picture: Image.Image) -> None:
+    """In a notebook: the picture, below the cell."""
+    if in_notebook():
+        from IPython.display import display  # there alone is it sure to be installed
+
+        display(picture)
 
 
 def command() -> str:
