@@ -44,6 +44,7 @@ from workshop.processes import average_gradients, main_process_first, mean_over_
 from workshop.record import Record
 from workshop.run_folder import take_folder
 from workshop.seeds import seed_everything
+from workshop.settings import INTERVALS, changed, fixed
 from workshop.signals import agree_to_stop, end_by, signals_noted
 from workshop.terminal import command, progress_bar, read_flags, say, where
 
@@ -85,6 +86,8 @@ class Options:
     """Generator updates per row of log.csv; a row is the mean over them."""
     checkpoint_every: int = 1000
     """Generator updates between two checkpoints: the most that a power failure can cost."""
+    tensorboard: bool = False
+    """Also write what is logged, the grids and the hyperparameters for `tensorboard --logdir out`."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -112,24 +115,6 @@ class Options:
         if self.out is None:
             self.out = f"out/{script_name(type(self))}"
         require(self.out.strip() != "", "--out", repr(self.out), "the name of a folder")
-
-
-INTERVALS = ("sample_every", "log_every", "checkpoint_every")
-
-# May differ between a run and its continuation: they do not change what is learned.
-FREE_TO_CHANGE = {*"steps data_dir out overwrite resume sample sample_seed device precision".split(), *INTERVALS}
-
-
-def fixed(hp: Options) -> dict:
-    """The hyperparameters that a run and its continuation share."""
-    return {name: value for name, value in dataclasses.asdict(hp).items() if name not in FREE_TO_CHANGE}
-
-
-def changed(hp: Options) -> dict:
-    """The hyperparameters that are not the script's defaults; what is filled in from the data counts as one."""
-    defaults = {field.name: field.default for field in dataclasses.fields(hp)}
-    filled_in = {name for name in ("image_size", "channels") if defaults[name] == 0}
-    return {name: value for name, value in fixed(hp).items() if value != defaults[name] and name not in filled_in}
 
 
 def load_images(
@@ -262,9 +247,7 @@ class Run:
                 say(f"{self.folder} has its {self.step} steps already; for more: --resume --steps {2 * self.step}")
                 return
         self.announce()
-        self.record.log.start_file()
-        if self.step == 0:
-            self.record.save_grid(0)
+        self.record.begin(self.step)
         started, stop = time.perf_counter() - self.seconds, 0
         with progress_bar(self.hp.steps, self.step) as bar, signals_noted() as noted:
             while self.step < self.hp.steps and not stop:

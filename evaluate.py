@@ -1,9 +1,10 @@
 """How good are the samples, how diverse, and how does that compare with real images?
 
-    python evaluate.py out/began                      a finished run (or several)
+    python evaluate.py out/began                      a finished run
+    python evaluate.py out/began out/began.1          several, side by side: what differs, numbers, one picture
     python evaluate.py samples.npz                    images from elsewhere: arr_0, uint8, N×H×W×C
     python evaluate.py folder_of_pngs                 the same as pictures
-    python evaluate.py --seeds 5 began.py dcgan.py    train and evaluate over seeds: mean ± std
+    python evaluate.py --seeds 5 began.py "began.py --gamma 0.5"    train and evaluate over seeds: mean ± std
 
 A GAN's losses say little about its samples and an eye sees a few dozen of them, so each number here
 answers one question, and stands beside the *floor*: the same number for real images that no GAN has
@@ -30,7 +31,7 @@ neighbourhoods are those of the pixels, and fid, kid, inception_score and classe
 import importlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +42,9 @@ from torch import Tensor
 
 import common
 from workshop.checkpoints import CHECKPOINT, load_generator, read_checkpoint
+from workshop.comparison import Column, draw_comparison, headings, warnings
 from workshop.errors import UserError
-from workshop.files import write_file
+from workshop.files import make_folder, write_file
 from workshop.image_files import read_npz, read_pictures
 from workshop.machine import choose_device
 from workshop.many_runs import train_seeds
@@ -57,7 +59,7 @@ class Options:
     """How good, how diverse, against what floor."""
 
     targets: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Run folders, .npz files or folders of PNGs; with --seeds: scripts."""
+    """Run folders, .npz files or folders of PNGs; with --seeds: scripts, each with flags of its own if in quotes."""
     samples: int = 10_000
     """Images to generate and to compare with. Fewer if there are fewer; metrics.json says how many."""
     sample_seed: int = 0
@@ -76,6 +78,8 @@ class Options:
     """With --seeds: further flags for the scripts, in one word: "--flags=--gamma 0.7"."""
     jobs: int = 1
     """With --seeds: trainings at a time, which share the cores."""
+    compare: str = "out/compare.png"
+    """With several targets: their samples, curves and numbers in one picture."""
     out: str = "out/seeds"
     """With --seeds: the folder of the runs. Finished ones that are there are used, and not trained again."""
 
@@ -96,6 +100,7 @@ class Samples:
     metrics: Path  # where the numbers go
     picture: Path
     between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
+    run: dict = field(default_factory=dict)  # of a run: what a comparison says of it
 
 
 def load_samples(target: str, options: Options, device: torch.device) -> Samples:
@@ -118,7 +123,8 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
         [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
     )
     between = common.to_uint8(common.generate(G, lines)).view(2, 12, *images.shape[1:])
-    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between)
+    run = {name: checkpoint[name] for name in ("script", "hyperparameters", "step")} | {"log": path / "log.csv"}
+    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run)
 
 
 def script_of(name: str, folder: Path):
@@ -137,10 +143,10 @@ def reference_for(data: str, shape: torch.Size, data_dir: str, device: torch.dev
     return Reference(train, test, data, data_dir, device)
 
 
-def evaluate(target: str, options: Options, references: dict) -> dict:
-    """All numbers of one target; writes metrics.json and evaluate.png. Raises UserError.
+def evaluate(target: str, options: Options, references: dict) -> Column:
+    """All numbers of one target, and what a comparison shows of it; writes metrics.json and evaluate.png.
 
-    references: keeps what was loaded for one target for the next one.
+    references: keeps what was loaded for one target for the next one. Raises UserError.
     """
     device = choose_device(options.device)
     samples = load_samples(target, options, device)
@@ -163,7 +169,7 @@ def evaluate(target: str, options: Options, references: dict) -> dict:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
     if reference.classifier is None:
         print(f"{samples.data}: without labels there is no classifier, hence no {', '.join(NEEDS_LABELS)}")
-    return numbers
+    return Column(target, numbers, common.grid(images[:64]), **samples.run)
 
 
 def pictures(shown: Tensor, between: Tensor | None, reference: Reference) -> list[tuple[str, Image.Image]]:
@@ -178,22 +184,35 @@ def pictures(shown: Tensor, between: Tensor | None, reference: Reference) -> lis
     return panels
 
 
+def compare(columns: list[Column], path: Path) -> None:
+    """The table, and for several targets one picture of them all."""
+    print_table([*headings(columns), ["real (floor)"]], [*(c.numbers for c in columns), columns[0].numbers["floor"]])
+    if len(columns) > 1:
+        for line in warnings(columns):
+            print(line)
+        make_folder(path.parent)
+        draw_comparison(columns, path)
+        print(f"side by side: {path}")
+
+
+def over_seeds(options: Options, references: dict) -> None:
+    """Train what is not trained yet, evaluate, and print the table of means."""
+    folders = train_seeds(options.targets, options.seeds, options.flags, options.out, options.data_dir, options.jobs)
+    results = {target: [evaluate(run, options, references).numbers for run in runs] for target, runs in folders.items()}
+    seconds = {
+        target: [read_checkpoint(Path(run), None, "cpu")["seconds"] for run in runs] for target, runs in folders.items()
+    }
+    print_seeds(results, seconds)
+
+
 def main() -> None:
     options = read_flags(Options, "evaluate.py", __doc__)
     references: dict = {}
     try:
         if options.seeds:
-            many = (options.seeds, options.flags, options.out, options.data_dir, options.jobs)
-            folders = train_seeds(options.targets, *many)
-            results = {script: [evaluate(run, options, references) for run in runs] for script, runs in folders.items()}
-            seconds = {
-                script: [read_checkpoint(Path(run), None, "cpu")["seconds"] for run in runs]
-                for script, runs in folders.items()
-            }
-            print_seeds(results, seconds)
+            over_seeds(options, references)
         else:
-            results = {target: evaluate(target, options, references) for target in options.targets}
-            print_table({**results, "real (floor)": next(iter(results.values()))["floor"]})
+            compare([evaluate(target, options, references) for target in options.targets], Path(options.compare))
     except UserError as error:
         sys.exit(f"evaluate.py: {error}")
     except KeyboardInterrupt:

@@ -121,3 +121,15 @@ def colour_shape(size: tuple[int, int], seed: int) -> Image.Image:
     inside = ((x / size[0] - 0.5) ** 2 + (y / size[1] - 0.5) ** 2) < rng.uniform(0.05, 0.2)
     pixels = np.where(inside[..., None], rng.integers(0, 256, 3), rng.integers(0, 256, 3))
     return Image.fromarray(pixels.astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory, data_dir):
+    """A finished run of fgan.py, as bytes of its checkpoint."""
+    import fgan
+
+    folder = tmp_path_factory.mktemp("good") / "run"
+    fgan.train(
+        fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, G_hidden=16, V_hidden=16)
+    )
+    return (folder / "checkpoint.pt").read_bytes()

@@ -52,18 +52,6 @@ def test_resuming_another_run_is_refused(command_line, tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory, data_dir):
-    """A finished run of fgan.py, as bytes of its checkpoint."""
-    import fgan
-
-    folder = tmp_path_factory.mktemp("good") / "run"
-    fgan.train(
-        fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, G_hidden=16, V_hidden=16)
-    )
-    return (folder / "checkpoint.pt").read_bytes()
-
-
 class Bomb:
     """Unpickling it would leave a file behind."""
 

@@ -29,9 +29,9 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
     references: dict = {}
     targets = (folder, folder / "samples.npz", tmp_path / "pngs")
-    run, npz, pictures = (evaluate.evaluate(str(target), options, references) for target in targets)
+    run, npz, pictures = (evaluate.evaluate(str(target), options, references).numbers for target in targets)
     assert run == npz == pictures
-    assert evaluate.evaluate(str(folder), options, {}) == run  # and again
+    assert evaluate.evaluate(str(folder), options, {}).numbers == run  # and again
     keys = {"fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "class_share"}
     keys |= {"memorisation", "samples"}
     for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs/metrics.json"):
@@ -51,7 +51,7 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     code, _, err = command_line("wgan_gp", *TINY, "--data", "mine", "--image-size", 28)
     assert code == 0, err
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
-    numbers = evaluate.evaluate("out/wgan_gp", options, {})
+    numbers = evaluate.evaluate("out/wgan_gp", options, {}).numbers
     assert numbers["fid"] is None
     assert numbers["classes"] is None
     assert 0 <= numbers["precision"] <= 1

@@ -13,7 +13,9 @@
     pictures     pixels to numbers and back, PNG and GIF files
     curves       curves.png
 
+    settings     hyperparameters as a whole: which a continuation shares, which differ
     log          the logged values: log.csv and its curves
+    board        the same for TensorBoard
     ema          the exponential moving average of G's weights
     checkpoints  checkpoint.pt: written, read, refused, put back
     run_folder   the folder of a run: taken, locked, an earlier run moved aside
@@ -24,6 +26,7 @@
     reference    the real images that samples are compared with
     image_files  images from an .npz file or a folder of PNGs
     report       tables and the picture of an evaluation
+    comparison   runs side by side: what differs, samples and curves in one picture
     many_runs    scripts trained with many seeds
 
 common.py stands above them, and hands on to the scripts what these call.

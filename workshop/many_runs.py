@@ -1,6 +1,7 @@
 """Scripts trained with many seeds, each in a process of its own. Not here: what is measured on them."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,20 +14,23 @@ from workshop.checkpoints import CHECKPOINT
 from workshop.errors import UserError
 
 
-def train_seeds(scripts: tuple[str, ...], seeds: int, flags: str, out: str, data_dir: str, jobs: int) -> dict:
-    """Train every script with the seeds 0, 1, …, `jobs` at a time. Returns script → list of run folders.
+def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data_dir: str, jobs: int) -> dict:
+    """Train every target with the seeds 0, 1, …, `jobs` at a time. Returns target → list of run folders.
 
-    A finished run that is already in `out` is used, an unfinished one is finished. flags: more for the scripts.
+    A target is a script, or a script and flags of its own: "began.py --gamma 0.5". flags: more for all of them.
+    A finished run that is already in `out` is used, an unfinished one is finished.
     """
     folders: dict[str, list[str]] = {}
     waiting = []
-    for script in scripts:
+    for target in targets:
+        script, *own = shlex.split(target, posix=os.name != "nt") or [""]
         if not Path(script).is_file() or Path(script).suffix != ".py":
-            raise UserError(f"{script}: with --seeds the targets are scripts, such as began.py")
+            raise UserError(f"{target}: with --seeds the targets are scripts, such as began.py")
+        name = "-".join([Path(script).stem, *(re.sub(r"[^\w.]+", "-", word).strip("-") for word in own)])
         for seed in range(seeds):
-            folder = f"{out}/{Path(script).stem}-{seed}"
-            folders.setdefault(script, []).append(folder)
-            words = [sys.executable, script, *shlex.split(flags), "--seed", str(seed), "--out", folder]
+            folder = f"{out}/{name}-{seed}"
+            folders.setdefault(target, []).append(folder)
+            words = [sys.executable, script, *own, *shlex.split(flags), "--seed", str(seed), "--out", folder]
             begun = (Path(folder) / CHECKPOINT).exists()
             waiting.append([*words, "--data-dir", data_dir, "--resume" if begun else "--overwrite"])
     environment = dict(os.environ)

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from PIL import Image
 
+from workshop.board import Board
 from workshop.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
 from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
@@ -23,6 +24,7 @@ class Record:
     def __init__(self, hp, about: dict, parts: Parts, picture: Callable[[int, int], Image.Image], folder) -> None:
         self.hp, self.about, self.parts, self.picture, self.folder = hp, about, parts, picture, folder
         self.log = Log(folder, hp.log_every)
+        self.board: Board | None = None  # with --tensorboard, from begin() on
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
         """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
@@ -33,12 +35,22 @@ class Record:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(f"{self.folder / CHECKPOINT} does not fit these networks: {first_line(error)}") from error
 
+    def begin(self, step: int) -> None:
+        """Before the first step, or after `step` steps that are restored."""
+        self.log.start_file()
+        if self.hp.tensorboard and process()[0] == 0:
+            self.board = Board(self.folder, self.about["hyperparameters"], step)
+        if step == 0:
+            self.save_grid(0)
+
     def after_step(self, step: int, seconds: float, stop: bool) -> dict[str, float] | None:
         """Write what is due. Returns the new row of the log, if there is one. Raises UserError if a run diverges."""
         last, row = step == self.hp.steps, None
         try:
             if step % self.hp.log_every == 0 or last:
                 row = self.log.write_row(step)
+                if self.board is not None:
+                    self.board.values(row, step)
             if step % self.hp.sample_every == 0 or last:
                 self.save_grid(step)
             if step % self.hp.checkpoint_every == 0 or last or stop:
@@ -52,7 +64,10 @@ class Record:
     def save_grid(self, step: int) -> None:
         """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared."""
         if process()[0] == 0:
-            save_picture(self.picture(self.hp.seed, 64), self.folder / "samples" / f"{step:06d}.png")
+            picture = self.picture(self.hp.seed, 64)
+            save_picture(picture, self.folder / "samples" / f"{step:06d}.png")
+            if self.board is not None:
+                self.board.picture(picture, step)
 
     def save_checkpoint(self, step: int, seconds: float) -> None:
         """checkpoint.pt, if all that it would hold is finite."""
@@ -80,8 +95,11 @@ class Record:
         frames = sorted(p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal())
         save_animation([p for p in frames if int(p.stem) <= step], self.folder / "training.gif")
         show(picture)
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.log.names, self.log.rows[-1][1:]))
-        say(f"{step} steps in {seconds:.0f} s: {numbers}")
+        numbers = dict(zip(self.log.names, self.log.rows[-1][1:]))
+        if self.board is not None:
+            self.board.close(numbers)
+        in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        say(f"{step} steps in {seconds:.0f} s: {in_words}")
         say(f"see {self.folder / 'samples.png'}, curves.png, training.gif there")
         script, out = f"{self.about['script']}.py", str(self.folder)
         for words in (["evaluate.py", out], [script, "--out", out, "--sample", "1000"]):

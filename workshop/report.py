@@ -12,13 +12,17 @@ from workshop.reference import SCALARS
 COLUMNS = ("fid", "precision", "recall", "coverage", "classes")  # of the results over seeds
 
 
-def print_table(columns: dict[str, dict]) -> None:
-    """One row per metric; a column per target, and the floor."""
-    width = max(14, *(len(name) for name in columns))
-    print(f"{'':16}" + "".join(f"{name:>{width + 2}}" for name in columns))
+def print_table(headings: list[list[str]], columns: list[dict]) -> None:
+    """One row per metric; above each column one or more lines that say what it is of."""
+    width = max(14, *(len(line) for heading in headings for line in heading))
+    for i in range(max(map(len, headings))):
+        print_row("", [heading[i] if i < len(heading) else "" for heading in headings], width)
     for key in (*SCALARS, "samples"):
-        cells = [in_table(numbers[key]) for numbers in columns.values()]
-        print(f"{key:16}" + "".join(f"{cell:>{width + 2}}" for cell in cells))
+        print_row(key, [in_table(numbers[key]) for numbers in columns], width)
+
+
+def print_row(name: str, cells: list[str], width: int) -> None:
+    print(f"{name:16}" + "".join(f"{cell:>{width + 2}}" for cell in cells))
 
 
 def in_table(number: float | int | None) -> str:
@@ -32,6 +36,16 @@ def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]])
     for script, runs in results.items():
         cells = [spread([run[key] for run in runs]) for key in COLUMNS] + [spread(seconds[script])]
         print(f"| {script} | " + " | ".join(cells) + " |")
+    first, *others = results
+    for script in others:  # the same seeds, so the differences can be taken seed by seed
+        differences = [paired(results[script], results[first], key) for key in COLUMNS]
+        print(f"{script} − {first}, seed by seed: {', '.join(map(' '.join, zip(COLUMNS, differences)))}")
+
+
+def paired(ours: list[dict], theirs: list[dict], key: str) -> str:
+    """mean ± standard deviation of the differences of a number, seed by seed."""
+    pairs = [(a[key], b[key]) for a, b in zip(ours, theirs)]
+    return spread([None if None in pair else pair[0] - pair[1] for pair in pairs])
 
 
 def spread(values: list[float | None]) -> str:

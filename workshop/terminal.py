@@ -45,7 +45,7 @@ def progress_bar(steps: int, done: int) -> tqdm:
     settings = {"total": steps, "initial": done, "unit": "step", "disable": process()[0] > 0}
     if sys.stderr.isatty():
         return tqdm(**settings, dynamic_ncols=True)
-    return tqdm(**settings) if in_notebook() else Lines(**settings, file=sys.stderr, bar_format=LINE)
+    return tqdm(**settings) if in_notebook() else Lines(**settings)
 
 
 LINE = "{n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}\n"
@@ -54,15 +54,15 @@ LINE = "{n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}\n"
 class Lines(plain_tqdm):
     """A progress bar for what is no terminal: a line after some 8 seconds, then one every 30."""
 
+    def __init__(self, **settings) -> None:
+        super().__init__(**settings, file=sys.stderr, bar_format=LINE, leave=False)  # the run's own last line is enough
+        self.mininterval = self.maxinterval = 8
+
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        if self.n > self.initial:
+        if self.n > self.initial and msg != "":
             self.fp.write(msg or str(self))
             self.fp.flush()
-        self.mininterval = self.maxinterval = 30 if self.n > self.initial else 8
-
-    def close(self) -> None:
-        self.leave = False  # the end of a run says what a last line would
-        super().close()
+            self.mininterval = self.maxinterval = 30
 
 
 def in_notebook() -> bool:

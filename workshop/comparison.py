@@ -1,0 +1,102 @@
+"""Runs side by side: what differs between them, their samples and curves in one picture. Not here: their numbers."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from workshop.curves import smooth
+from workshop.errors import UserError
+from workshop.files import write_file
+from workshop.report import in_table
+from workshop.settings import fixed_part
+
+
+@dataclass
+class Column:
+    """One of the things compared: a run, or images from elsewhere (then without script, hyperparameters, curves)."""
+
+    name: str  # as it was given: a folder, a file
+    numbers: dict
+    picture: Image.Image
+    script: str = ""
+    hyperparameters: dict | None = None
+    step: int = 0
+    log: Path | None = None
+
+
+def differences(column: Column, first: Column) -> list[str]:
+    """How a run was made otherwise than the first one: its script, hyperparameters, steps; [] if alike."""
+    if column.hyperparameters is None or first.hyperparameters is None:
+        return []
+    words = [f"{column.script}.py"] if column.script != first.script else []
+    ours, theirs = fixed_part(column.hyperparameters), fixed_part(first.hyperparameters)
+    words += [f"{name} {ours[name]}" for name in ours if name in theirs and ours[name] != theirs[name]]
+    return words + ([f"step {column.step}"] if column.step != first.step else [])
+
+
+def headings(columns: list[Column]) -> list[list[str]]:
+    """What stands above each column: its name, and what differs from the first."""
+    return [[column.name, *(differences(column, columns[0]) if i else [])] for i, column in enumerate(columns)]
+
+
+def warnings(columns: list[Column]) -> list[str]:
+    """What a reader of the table should know."""
+    found = []
+    data = {column.hyperparameters["data"] for column in columns if column.hyperparameters}
+    if len(data) > 1:
+        found.append(f"trained on different data ({', '.join(sorted(data))}): their numbers do not compare")
+    for column in columns:
+        if column.hyperparameters and column.step < column.hyperparameters.get("steps", 0):
+            found.append(f"{column.name} is not finished: step {column.step} of {column.hyperparameters['steps']}")
+    return found
+
+
+def read_log(path: Path) -> dict[str, list[float]]:
+    """The columns of a log.csv by name, `step` among them; {} if there is none. Raises UserError if it is no log."""
+    if not path.is_file():
+        return {}
+    try:
+        rows = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+        columns = {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else {})}
+        return columns if "step" in columns else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is no log of these scripts: {error}") from error
+
+
+def draw_comparison(columns: list[Column], path: Path) -> None:
+    """Sample grids side by side, curves of the same name in one panel, the numbers below."""
+    from matplotlib.figure import Figure  # here, for its import takes half a second
+
+    titles = ["\n".join(words) for words in headings(columns)]
+    logs = [read_log(column.log) if column.log else {} for column in columns]
+    names = list(dict.fromkeys(name for log in logs for name in log if name != "step"))
+    panels, width = max(2, len(columns)), 4 * max(2, len(columns))
+    rows = -(-len(names) // panels)
+    figure = Figure(figsize=(width, 5 + 2.6 * rows + 3), layout="constrained")
+    above, middle, below = figure.subfigures(3, 1, height_ratios=[5, max(0.1, 2.6 * rows), 3])
+    for axes, title, column in zip(above.subplots(1, len(columns), squeeze=False)[0], titles, columns):
+        axes.imshow(column.picture)
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
+    for i, name in enumerate(names):
+        axes = middle.add_subplot(rows, panels, i + 1)
+        for j, log in enumerate(logs):
+            if name in log:
+                axes.plot(log["step"], smooth(log[name], len(log["step"]) // 20), color=f"C{j}", label=titles[j])
+        missing = [Path(column.name).name for column, log in zip(columns, logs) if name not in log]
+        axes.set_title(f"{name} (not in {', '.join(missing)})" if missing else name, fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        if i == 0:
+            axes.legend(fontsize=7)
+    axes = below.subplots()
+    axes.axis("off")
+    keys = [key for key, value in columns[0].numbers.items() if isinstance(value, int | float)]
+    cells = [[in_table(column.numbers.get(key)) for column in columns] for key in keys]
+    axes.table(cells, rowLabels=keys, colLabels=[column.name for column in columns], loc="center")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    write_file(path, buffer.getvalue())

@@ -1,0 +1,26 @@
+"""Hyperparameters as a whole: which of them a run and its continuation share, which differ. Not here: their meaning."""
+
+import dataclasses
+
+INTERVALS = ("sample_every", "log_every", "checkpoint_every")
+
+# They do not change what is learned: a run may be continued with others, and runs are compared without them.
+FREE_TO_CHANGE = {"steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", "device", "precision"}
+FREE_TO_CHANGE |= {"tensorboard", *INTERVALS}
+
+
+def fixed(hp) -> dict:
+    """The hyperparameters that a run and its continuation share, by name."""
+    return fixed_part(dataclasses.asdict(hp))
+
+
+def fixed_part(hyperparameters: dict) -> dict:
+    """The same of hyperparameters that are a dictionary, as in a checkpoint."""
+    return {name: value for name, value in hyperparameters.items() if name not in FREE_TO_CHANGE}
+
+
+def changed(hp) -> dict:
+    """Those that are not the script's defaults. 0 as the default of an image's size or channels: as the data is."""
+    defaults = {field.name: field.default for field in dataclasses.fields(hp)}
+    automatic = {name for name in ("image_size", "channels") if defaults[name] == 0}
+    return {name: value for name, value in fixed(hp).items() if value != defaults[name] and name not in automatic}
