@@ -89,7 +89,9 @@ def wgan_gp_step(t: Training) -> None:
 
 def fgan_step(t: Training) -> None:
     divergence = t.module.choose_divergence(t.hp)
-    t.update(t.opt_D, t.module.critic_loss(divergence, t.D(t.real()), t.D(t.fake())))
+    v_real, v_fake = t.D(t.real()), t.D(t.fake())
+    drift = t.module.drift(torch.cat([v_real, v_fake]))
+    t.update(t.opt_D, t.module.critic_loss(divergence, v_real, v_fake) + t.hp.drift * drift)
     t.update(t.opt_G, t.module.generator_loss(divergence, t.D(t.fake()), t.hp.generator_objective))
 
 

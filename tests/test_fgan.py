@@ -1,5 +1,6 @@
 """fgan.py's table and losses against numeric suprema, closed forms and finite differences."""
 
+import csv
 import math
 
 import numpy as np
@@ -252,3 +253,29 @@ def test_the_game_finds_the_minimum_of_the_true_divergence(name):
     truth, found = best_fit(name), fit_by_the_game(name)
     # a few percent of the mixture's own scale, σ = 1.5
     assert found == pytest.approx(truth, rel=0.05, abs=0.05), (truth, found)
+
+
+def test_V_is_the_asinh_of_its_last_layer_and_drift_its_mean_square():
+    hp = fgan.Hyperparameters(image_size=28, channels=1)
+    V = fgan.Discriminator(hp)
+    x = torch.rand(8, 1, 28, 28) * 2 - 1
+    o = V.net(x).squeeze(1) * 1000  # its last layer starts near 0
+    with torch.no_grad():
+        V.net[-1].weight *= 1000
+        V.net[-1].bias *= 1000
+    torch.testing.assert_close(V(x), o.asinh())
+    assert fgan.drift(V(x)).item() == pytest.approx((o**2).mean().item(), rel=1e-4)
+    v = torch.tensor([30.0], requires_grad=True)  # where every g_f that is bounded has gone flat
+    assert torch.autograd.grad(fgan.drift(v), v)[0] > 1
+
+
+@pytest.mark.parametrize("divergence", ["total_variation", "neyman_chi2", "reverse_kl"])
+@pytest.mark.parametrize("objective", ["minimax", "practical"])
+def test_what_once_ended_in_noise_or_exploded_still_learns(divergence, objective, command_line, tmp_path):
+    """After 400 steps V tells real from generated, and has not run to where g_f is flat."""
+    flags = ("--divergence", divergence, "--generator-objective", objective, "--steps", 400)
+    code, _, err = command_line("fgan", *flags)
+    assert code == 0, err
+    rows = list(csv.DictReader((tmp_path / "out/fgan/log.csv").open(encoding="utf-8")))
+    gaps = [float(row["T_real"]) - float(row["T_fake"]) for row in rows[-4:]]
+    assert min(gaps) > 0.01, gaps

@@ -45,7 +45,9 @@ def test_one_forward_pass_gives_each_player_its_own_gradient(name, command_line,
         fake = G(batch["z"])
         if name == "fgan":
             divergence = script.choose_divergence(hp)
-            loss_D = script.critic_loss(divergence, D(x), D(fake.detach()))
+            v_real, v_fake = D(x), D(fake.detach())
+            loss_D = script.critic_loss(divergence, v_real, v_fake)
+            loss_D = loss_D + hp.drift * script.drift(torch.cat([v_real, v_fake]))
             loss_G = script.generator_loss(divergence, D(fake), hp.generator_objective)
         else:
             errors = (script.reconstruction_loss(D, v, hp.eta) for v in (x, fake.detach()))
