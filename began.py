@@ -87,7 +87,7 @@ class Hyperparameters(common.Options):
     """Change a default here, or give it as a flag: python began.py --gamma 0.5."""
 
     # The game
-    gamma: float = 0.95
+    gamma: float = 1.0
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
     lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows. Fit for an L that is a mean over pixels in [−1, 1]."""
@@ -97,7 +97,7 @@ class Hyperparameters(common.Options):
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
 
     # The optimisation
-    steps: int = 8000
+    steps: int = 12_000
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
@@ -105,11 +105,11 @@ class Hyperparameters(common.Options):
     """Adam's learning rate for G."""
     lr_D: float = 5e-4
     """Adam's learning rate for D, which must not outrun G."""
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[float, float] = (0.0, 0.999)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
-    patience: int = 0
+    patience: int = 1000
     """Halve the learning rate whenever the mean of M over this many steps has not fallen; 0: never."""
-    ema: float = 0.99
+    ema: float = 0.998
     """Decay of the exponential moving average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0
     """Of the weights, the noise and the choice of images."""

@@ -43,7 +43,7 @@ Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers ar
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
 import common
 
@@ -59,12 +59,14 @@ class Hyperparameters(common.Options):
     """λ, the weight of the gradient penalty."""
 
     # The optimisation
-    steps: int = 3000
+    steps: int = 2500
     """Updates of G in all."""
     batch_size: int = 64
     """m, images per update."""
-    lr: float = 2e-3
-    """α, the learning rate of both players."""
+    lr_G: float = 2e-3
+    """α, the learning rate, of G."""
+    lr_D: float = 2e-3
+    """α of D."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's β₁ and β₂."""
     ema: float = 0.99
@@ -75,13 +77,16 @@ class Hyperparameters(common.Options):
     # The networks
     z_dim: int = 64
     """Length of the noise z, each number from U(−1, 1)."""
-    width: int = 32
+    width: int = 16
     """Channels at the highest resolution; they double with every halving of the image."""
+    hidden: int = 512
+    """Units of the fully connected hidden layer that each player has where the image is smallest."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         common.require(self.lambda_gp >= 0, "--lambda-gp", self.lambda_gp, "0 or more")
         size = self.image_size
+        common.require(self.hidden >= 1, "--hidden", self.hidden, "at least 1")
         common.require(size % 2 ** stages(size) == 0, "--image-size", size, "4, 5, 6 or 7 times a power of 2")
 
 
@@ -97,10 +102,10 @@ class Generator(nn.Module):
         super().__init__()
         n = stages(hp.image_size)
         small, channels = hp.image_size >> n, hp.width << (n - 1)
-        # The first layer makes a small map of many channels out of z; each further one doubles its side
+        # A fully connected layer sees the whole digit, a second one draws a small map of it, the others enlarge that
         layers: list[nn.Module] = [
-            nn.Linear(hp.z_dim, channels * small**2, bias=False),
-            nn.Unflatten(1, (channels, small, small)),
+            *(nn.Linear(hp.z_dim, hp.hidden, bias=False), nn.BatchNorm1d(hp.hidden), nn.ReLU()),
+            *(nn.Linear(hp.hidden, channels * small**2, bias=False), nn.Unflatten(1, (channels, small, small))),
         ]
         for _ in range(n - 1):
             layers += [
@@ -131,7 +136,12 @@ class Discriminator(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
             channels *= 2
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * (hp.image_size >> n) ** 2, 1))
+        layers += [
+            nn.Flatten(),
+            nn.Linear(channels * (hp.image_size >> n) ** 2, hp.hidden),  # sees the whole digit
+            nn.LeakyReLU(0.2),
+        ]
+        self.net = nn.Sequential(*layers, nn.Linear(hp.hidden, 1))
         for weight in (p for p in self.parameters() if p.dim() > 1):
             nn.init.kaiming_normal_(weight, 0.2)  # the slope of LeakyReLU
 
@@ -141,8 +151,10 @@ class Discriminator(nn.Module):
 
 def initialise(module: nn.Module) -> None:
     """Weights from N(0, 0.02); BatchNorm's factors, which start at 1, from N(1, 0.02)."""
-    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
 
 
 def critic_loss(d_real: Tensor, d_fake: Tensor) -> Tensor:
@@ -167,7 +179,7 @@ def train(hp: Hyperparameters) -> None:
     run = common.Run(hp)
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
-    opt_G, opt_D = (torch.optim.Adam(net.parameters(), hp.lr, hp.betas, fused=True) for net in (G, D))
+    opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
 
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
         # D: maximise  E D(x) − E D(G(z)), among Lipschitz functions

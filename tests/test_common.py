@@ -73,7 +73,7 @@ WRONG = [
     ("wgan_gp", ("--lambda-gp", "-1"), "--lambda-gp -1.0", "0 or more"),
     ("dcgan", ("--image-size", "31"), "--image-size 31", "power of 2"),
     ("dcgan", ("--betas", "0.5", "1"), "--betas", "[0, 1)"),
-    ("dcgan", ("--lr", "nan"), "--lr nan", "above 0"),
+    ("dcgan", ("--lr-G", "nan"), "--lr-G nan", "above 0"),
     ("fgan", ("--divergence", "wasserstein"), "--divergence wasserstein", "squared_hellinger"),
     ("fgan", ("--alpha", "1"), "--alpha 1.0", "but 0 and 1"),
     ("fgan", ("--alpha", "0"), "--alpha 0.0", "but 0 and 1"),
@@ -141,7 +141,7 @@ def test_malformed_flags(script, command_line, tmp_path):
             code, out, err = command_line(script, name, value)
             assert code == 2, (name, value, out, err)
             assert "Traceback" not in out + err
-    for name in ("--lr-G" if script == "began" else "--lr", "--seed", "--betas", "--ema"):
+    for name in ("--lr-G", "--lr-D", "--seed", "--betas", "--ema"):
         for value in ("nan", "x", "-1", "inf" if name != "--betas" else "inf inf"):
             code, out, err = command_line(script, name, *value.split())
             assert code == 2, (name, value, out, err)

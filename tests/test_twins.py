@@ -59,7 +59,7 @@ def test_the_papers_guidelines(script):
     assert not isinstance(G.net[-2], nn.BatchNorm2d)
     assert first.weight.std().item() == pytest.approx(0.02, rel=0.05)
     slopes = [m.negative_slope for m in D.net if isinstance(m, nn.LeakyReLU)]
-    assert slopes == [0.2] * 4
+    assert slopes == [0.2] * 5
     assert any(isinstance(m, nn.BatchNorm2d) for m in D.net) == (script is not wgan_gp)
 
 

@@ -15,7 +15,7 @@ def test_every_weight_of_the_critic_is_clipped_after_every_step(command_line, mo
         return real_noise(run)
 
     monkeypatch.setattr(common.Run, "noise", noise)
-    code, _, err = command_line("wgan", "--steps", 5, "--n-critic", 2, "--c", c, "--lr", 0.01, "--batch-size", 8)
+    code, _, err = command_line("wgan", "--steps", 5, "--n-critic", 2, "--c", c, "--lr-D", 0.01, "--batch-size", 8)
     assert code == 0, err
     assert len(seen) == 15
     assert all(value <= c + 1e-8 for value in seen[1:])
