@@ -24,20 +24,20 @@ those of dcgan.py it would start at 0.02, and G wait until D has grown.
 What to look for: `gradient` near 1 in curves.png; `wasserstein`, now without an unknown factor K, falling
 as the digits get better.
 
-Departures from the paper, for digits on a laptop in a minute
-    n_critic          5                     1: in a minute more steps of G bring more
-    lr of Adam        1e-4                  2e-3
+Departures from the paper, for digits on a laptop in two minutes
+    n_critic          5                     1: in two minutes more steps of G bring more
+    lr of Adam        1e-4 for both         2e-3 for both
     betas             (0, 0.9)              the same
     z                 128 numbers, normal   64 numbers from U(−1, 1), as in the other scripts
-    width             64 (their MNIST)      32
+    networks          their MNIST code: width 64, no fully connected hidden layer       those of dcgan.py
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants:
-    python wgan_gp.py --n-critic 5 --lr 1e-4 --betas 0 0.9 --batch-size 50 --z-dim 128 --width 64 --ema 0 \\
-        --steps 200000
+    python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 50 --z-dim 128 --width 64 \\
+        --ema 0 --steps 200000
 
 Run it:     python wgan_gp.py
 Compare:    diff wgan.py wgan_gp.py
-Measured (2 cores, full MNIST, 10 seeds): ten classes every time; the numbers are in README.md; about 90 s.
+Measured: MEASURED
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The commands and numbers of README and docstrings are those of the code."""
+"""The commands and numbers of README, docs and docstrings are those of the code."""
 
 import dataclasses
 import importlib
@@ -11,26 +11,26 @@ from conftest import ROOT, SCRIPTS
 from workshop.report import COLUMNS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 
 
 def commands(text: str) -> list[str]:
     """Command lines of the project's scripts in a text, with their continuation lines."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    return re.findall(
-        r"^\s*(?:Run it:\s+)?python ((?:began|began_conv|dcgan|fgan|wgan|wgan_gp)\.py[^#\n;&|]*)", joined, re.M
-    )
+    return re.findall(rf"^\s*(?:Run it:\s+)?python ((?:{'|'.join(SCRIPTS)})\.py[^#\n;&|]*)", joined, re.M)
 
 
 def every_command() -> list[str]:
-    texts = [README, *((importlib.import_module(script).__doc__ or "") for script in SCRIPTS)]
-    found = {command.strip() for text in texts for command in commands(text)}
-    # Those that need a run or pictures to be there are those of test_resume.py and test_data.py
+    docstrings = [importlib.import_module(script).__doc__ or "" for script in SCRIPTS]
+    found = {command.strip() for text in (README, *PAGES.values(), *docstrings) for command in commands(text)}
+    # Those that need a run or pictures to be there are those of test_checkpoints.py, test_common.py and test_folders.py
     return sorted(c for c in found if not {"--resume", "--sample", "--data"} & set(c.split()))
 
 
 @pytest.mark.parametrize("command", every_command())
 def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypatch, tmp_path):
-    """The flags of README and docstrings exist, and the run starts: two steps of it."""
+    """The flags exist, and the run starts: two steps of it."""
     script, *words = shlex.split(command)
     words = [
         re.sub(r"^\d{4,}$", "64", word) if before == "--batch-size" else word
@@ -43,10 +43,8 @@ def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypa
     assert code == 0, err
 
 
-def test_readme_table_has_the_columns_and_defaults_of_the_code():
-    columns = "| script | " + " | ".join(COLUMNS) + " | seconds |"
-    assert columns in README
-    rows = re.findall(r"^\| `(\w+)\.py` \|(.*)\|$", README, re.M)
+def test_the_settings_in_the_docs_are_the_defaults():
+    rows = re.findall(r"^\| `(\w+)\.py` \|(.*)\|$", PAGES["results.md"], re.M)
     settings = {name: cells for name, cells in rows if "steps" in cells}
     assert set(settings) == set(SCRIPTS)
     for script, cells in settings.items():
@@ -55,3 +53,39 @@ def test_readme_table_has_the_columns_and_defaults_of_the_code():
         assert len(shown) >= 4
         for name, value in shown:
             assert str(defaults[name]) == value.strip(), (script, name)
+
+
+def test_the_table_of_results_has_the_columns_of_the_command():
+    columns = "| script | " + " | ".join(COLUMNS) + " | seconds |"
+    assert columns in README
+    assert columns in PAGES["results.md"]
+
+
+def test_readme_is_for_the_first_ten_minutes():
+    assert len(README.splitlines()) <= 120
+
+
+def test_both_languages_have_the_same_commands_links_and_numbers():
+    def blocks(text: str) -> list[str]:
+        return re.findall(r"```sh\n(.*?)```", text, re.S)
+
+    def links(text: str) -> list[str]:
+        return sorted(set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README.zh-CN.md"})
+
+    def rows(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith("|") and "±" in line]
+
+    assert blocks(README) == blocks(CHINESE)
+    assert links(README) == links(CHINESE)
+    assert rows(README) == rows(CHINESE)
+    assert "README.zh-CN.md" in README.splitlines()[0]
+    assert "README.md" in CHINESE.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", *PAGES])
+def test_every_link_leads_somewhere(name):
+    text = {"README.md": README, "README.zh-CN.md": CHINESE, **PAGES}[name]
+    folder = ROOT / "docs" if name in PAGES else ROOT
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        if not link.startswith("http"):
+            assert (folder / link).exists(), link
