@@ -4,6 +4,7 @@ import ast
 import difflib
 import importlib
 import math
+import re
 
 import pytest
 import torch
@@ -159,3 +160,11 @@ def test_short_training_learns(script, command_line, tmp_path):
     assert 0.05 < ink.mean() < 0.3  # MNIST: 0.13
     border = images[:, :, :3].mean().item()
     assert border < -0.85
+
+
+def test_the_page_shows_the_files_as_they_are():
+    blocks = re.findall(r"```diff\n(.*?)```", (ROOT / "docs/two-diffs.md").read_text(encoding="utf-8"), re.S)
+    for block, (a, b) in zip(blocks, (("dcgan.py", "wgan.py"), ("wgan.py", "wgan_gp.py")), strict=True):
+        for line in block.splitlines():
+            in_a, in_b = (line[1:] in code_of(name) for name in (a, b))
+            assert (in_a, in_b) == ((True, False) if line[0] == "-" else (False, True)), line
