@@ -22,7 +22,7 @@ an autoencoder of real images, and thereby a judge that knows them. G works agai
     G: minimise  L_G = L(G(z))
 
 D easily wins, as telling apart is easier than drawing, or G wins with images that are trivial to reconstruct.
-So D must not do too much of the second half of its work. How much is set by k, and k by what comes of it:
+So D must not push L(G(z)) up too hard. How hard is set by k, and k follows from the balance:
 
     γ = E L(G(z)) / E L(x)                                  the balance wanted, in (0, 1]
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)              k starts at 0
@@ -40,7 +40,7 @@ their balance. Both must be small at once; a blank G or a D that has given up ma
 
 k also says how diverse the samples are. L_D counts an image v with the weight p(v) − k·q(v), p being the density
 of the data and q that of G. Where this is below 0, D unlearns v, its error rises there, and G moves on; so G can
-make nothing much more often than 1/k times as often as it occurs in the data. At k = 0.3 three of ten digits are
+hardly make anything more than 1/k times as often as it occurs in the data: q ≤ p/k. At k = 0.3 three of ten digits are
 enough for G, near k = 1 it must make them all. And k is high where D can hold the balance no other way: where
 D learns slowly, G is strong, and γ is near 1.
 
@@ -48,8 +48,9 @@ What to look for in curves.png: `balance` near γ (its target), k well inside (0
 hundreds of steps. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G
 makes the one image that it draws best.
 
-Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end just so, with k at
-0 and one blank image: digits are easy to reconstruct, a blank easier still. began_conv.py has its networks.
+Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end like that: k at 0
+and one blank image, as digits are easy to reconstruct and a blank easier still. began_conv.py has its networks.
+                the paper                   here
     networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                                             a shallow D wins less easily
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'

@@ -14,10 +14,11 @@ to the letter. What differs is the networks (figure 1 of the paper), their const
 
 There is no BatchNorm, no dropout and no transposed convolution.
 
-A D this deep is a strong player: a k of 0.01 (began.py: 0.6) is enough to make L(G(z)) explode. So what both draw is
-bounded, D has fewer filters and a lower learning rate than G, and it is an autoencoder before the game begins.
+A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.6) makes L(G(z)) explode. So what
+both draw is bounded, D has fewer filters and a lower learning rate than G, and it is an autoencoder before the game.
 
 Departures from the paper. On MNIST its constants end with k at 0 and one blank image.
+                the paper                   here
     networks    n = 64 or 128 in both       n = 48 in G and 8 in D, as D must not win; outputs bounded by a tanh and
                                             a sigmoid
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is black
@@ -65,7 +66,7 @@ class Hyperparameters(common.Options):
     eta: Literal[1, 2] = 2
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
     head_start: int = 200
-    """Steps in which D learns to be an autoencoder before the game, and in which k waits for G after that."""
+    """So many steps D alone learns to be an autoencoder; for as many steps of the game k then stays as it is."""
 
     # The optimisation
     steps: int = 8000
@@ -91,7 +92,7 @@ class Hyperparameters(common.Options):
     n_G: int = 48
     """Filters of G, n of the paper (64 or 128 there)."""
     n_D: int = 8
-    """Filters of D, n as well in the paper."""
+    """Filters of D (in the paper as many as G's)."""
     h: int = 64
     """Length of the code between D's encoder and decoder."""
     skip: bool = False
@@ -248,6 +249,7 @@ def halve_lr_on_plateau(
 def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
     """Make D an autoencoder of real images before it plays. Without BatchNorm in G, a D that can draw but one
     blurred digit would teach G to make that digit for every z, and G would take long to listen to z again."""
+    # At G's rate: alone D may learn fast, it must be slow only in the game
     optimizer = torch.optim.Adam(D.parameters(), run.hp.lr_G, run.hp.betas, fused=True)
     for _ in range(steps):
         optimizer.zero_grad()

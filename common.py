@@ -1,7 +1,7 @@
 """What a lesson calls, and no paper is about: real images, noise, pictures, and a run from its first step to its last.
 
-    load_images          MNIST (or its 5,000 offline digits), other data sets, a folder of images: uint8 N×C×H×W
-    noise, generate      sampling: z, and G's images for it
+    load_images          a Dataset: MNIST (or its offline digits), others, a folder of images; uint8 N×C×H×W
+    noise, generate      sampling: z, and G's images for it (noise_from_seed: always the same z)
     grid                 images side by side, as a picture
     Options              the flags that all scripts share
     main                 the command line: a script's hyperparameters from flags, then train or sample
@@ -40,7 +40,15 @@ from workshop.files import write_file
 from workshop.folders import load_folder
 from workshop.machine import choose_device, prepare_machine, use_bfloat16
 from workshop.pictures import save_picture, to_float, to_uint8
-from workshop.processes import average_gradients, main_process_first, mean_over_processes, process, process_group, share
+from workshop.processes import (
+    average_gradients,
+    main_process_first,
+    mean_over_processes,
+    process_group,
+    rank,
+    share,
+    world_size,
+)
 from workshop.record import Record
 from workshop.run_folder import take_folder
 from workshop.seeds import seed_everything
@@ -54,7 +62,7 @@ __all__ = [
     "flag",
     "mean_over_processes",
     "require",
-]  # for the scripts to call
+]  # imported only so that scripts call them as common.NAME
 
 
 @dataclass(kw_only=True)
@@ -101,8 +109,9 @@ class Options:
         require(size == 0 or 8 <= size <= 1024, "--image-size", size, "0 (automatic) or 8 to 1024")
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
-        for name in ("steps", "batch_size", "n_critic", "z_dim", "width", *INTERVALS):
+        for name in ("steps", "n_critic", "z_dim", "width", *INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
+        require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")
         for name in ("seed", "sample_seed"):
             require(0 <= getattr(self, name, 0) < 2**63, flag(name), getattr(self, name, 0), "0 or more")
         for name in ("lr", "lr_G", "lr_D"):
@@ -132,14 +141,14 @@ def load_images(
     return load_folder(Path(data), Path(data_dir), image_size or 64, channels)
 
 
-def noise(n: int, z_dim: int, device: torch.device | str = "cpu") -> Tensor:
-    """z ~ U(-1, 1), n×z_dim: this process's share of it."""
-    return share(torch.empty(n, z_dim, device=device).uniform_(-1, 1))
+def noise(n: int, z_dim: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None) -> Tensor:
+    """z ~ U(-1, 1), n×z_dim."""
+    return torch.empty(n, z_dim, device=device).uniform_(-1, 1, generator=generator)
 
 
 def noise_from_seed(seed: int, n: int, z_dim: int) -> Tensor:
-    """n×z_dim noise that depends on nothing but its arguments, on the CPU."""
-    return torch.rand(n, z_dim, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    """The same, on the CPU, depending on nothing but the arguments: what all pictures are made of."""
+    return noise(n, z_dim, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
@@ -168,7 +177,7 @@ def grid(images: Tensor, columns: int = 0) -> Image.Image:
 
 @contextlib.contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Within: gradients flow through the network, but none are computed for its parameters."""
+    """Within, what is computed lets gradients through the network but gives none to its parameters."""
     network.requires_grad_(False)
     try:
         yield
@@ -187,9 +196,9 @@ class Run:
 
         Raises UserError if the data can't be had or the folder can't be used.
         """
-        rank, processes = process()
-        if hp.batch_size % processes:
-            raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of the {processes} processes sharing it")
+        if hp.batch_size % world_size() or hp.batch_size < 2 * world_size():  # BatchNorm needs two images
+            count = f"the {world_size()} processes that share it, two images each at least"
+            raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of {count}")
         self.hp, self.script, self.folder = hp, script_name(type(hp)), Path(hp.out)
         self.device = choose_device(hp.device)
         self.bfloat16 = use_bfloat16(hp.precision, self.device)
@@ -204,9 +213,9 @@ class Run:
             refuse_other_hyperparameters(fixed(hp), self.checkpoint["hyperparameters"], self.folder)
         with main_process_first():
             settings = json.dumps(dataclasses.asdict(hp), indent=2).encode()
-            self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank == 0 else None
+            self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
         about = {"script": self.script, "data": self.dataset.source, "hyperparameters": dataclasses.asdict(hp)}
-        self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # steps() is given them
+        self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.picture, self.folder)
         self.step, self.seconds = 0, 0.0
         seed_everything(hp.seed, 0)
@@ -221,21 +230,21 @@ class Run:
 
     def noise(self) -> Tensor:
         """z: this process's share of a batch of noise, N×z_dim in [-1, 1]."""
-        return noise(self.hp.batch_size, self.hp.z_dim, self.device)
+        return share(noise(self.hp.batch_size, self.hp.z_dim, self.device))
 
     def epsilon(self) -> Tensor:
         """ε ~ U(0, 1), one per sample of this process's share: N×1×1×1."""
         return share(torch.rand(self.hp.batch_size, 1, 1, 1, device=self.device))
 
     def log(self, **values: Tensor | float) -> None:
-        """Note values of this step; a row of log.csv is their mean over --log-every steps."""
+        """Note values of this step, once per step and by the same names; a row of log.csv is their mean."""
         self.record.log.note(values)
 
     def steps(self, **parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[int]:
         """The steps 1, 2, … of a training; between them, all that is not the training.
 
         parts: whatever changes while learning, by name: networks, optimizers, tensors (updated in place).
-        They are what a checkpoint holds. Pictures are made by `G_ema` if it is among them, else by `G`.
+        They are what a checkpoint holds. `G` must be among them; pictures are made by `G_ema` if there is one.
         The loop's body runs under autocast where the precision is bfloat16. Raises UserError (a loss that is
         not finite, a full disk), KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM), the latter two after
         writing a checkpoint.
@@ -270,7 +279,8 @@ class Run:
         """Say in one line what runs where, and which hyperparameters differ from the defaults."""
         n, c, h, w = self.images.shape
         data = f"{n:,} images {c}×{h}×{w} ({self.dataset.source})"
-        sizes = {name: sum(p.numel() for p in self.parts[name].parameters()) for name in "GD"}
+        networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "G_ema"}
+        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
         millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
         given = "".join(f"; {name} {value}" for name, value in changed(self.hp).items())
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
@@ -301,20 +311,20 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
     """
     script = script_name(Hyperparameters)
     hp = read_flags(Hyperparameters, f"{script}.py", sys.modules[Hyperparameters.__module__].__doc__)
-    with process_group(hp.device):
-        try:
-            if hp.sample:
-                sample(script, hp, Hyperparameters, Generator)
-            else:
-                train(hp)
-        except UserError as error:
-            rank, processes = process()
-            which = f" [process {rank}]" if processes > 1 else ""
-            # Printed now, not by sys.exit: that comes after the group is left, when torchrun may have ended us
-            print(f"{script}.py{which}: {error}", file=sys.stderr, flush=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            sys.exit(130)
+    try:
+        with process_group(hp.device):
+            try:
+                if hp.sample:
+                    sample(script, hp, Hyperparameters, Generator)
+                else:
+                    train(hp)
+            except UserError as error:
+                which = f" [process {rank()}]" if world_size() > 1 else ""
+                # Printed now, not by sys.exit: that comes after the group is left, when torchrun may have ended us
+                print(f"{script}.py{which}: {error}", file=sys.stderr, flush=True)
+                sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def script_name(Hyperparameters: type[Options]) -> str:

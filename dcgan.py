@@ -10,10 +10,10 @@ how probable it is that it is real. D learns to tell them apart, G learns to be 
     D: maximise  E log D(x) + E log(1 − D(G(z)))            formula (1) of Goodfellow et al.
     G: maximise  E log D(G(z))                              the non-saturating form, their section 3
 
-In the game as first written G minimises E log(1 − D(G(z))). Its best reply is the same, but where D is sure
-that G's images are fakes, as it is at the start, that curve is flat and G would learn nothing. For D fixed at
-its best, D*(x) = p(x)/(p(x) + q(x)), and D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon
-divergence of data and samples. (For other divergences see fgan.py.)
+In the game as first written G minimises E log(1 − D(G(z))). For a fixed D both forms have the same best G. But
+where D is sure that G's images are fakes, as it is at the start, log(1 − D) is flat and G would learn nothing.
+In that first form, with D at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces
+the Jensen-Shannon divergence of data and samples. (For other divergences see fgan.py.)
 
 With d the *logit*, D = σ(d), the logarithms become −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d),
 which neither overflow nor lose digits.
@@ -32,6 +32,7 @@ they nor the losses say how good the images are: the players just hold each othe
 images to good ones. wgan.py is about that.
 
 Departures from the paper, for digits on a laptop in two minutes
+                      the paper             here
     width             128 channels at the highest resolution (64×64)        16, at 28×28
     hidden            none; 1024 in their MNIST code                        512
     batch_size        128                   64: more updates per second
@@ -59,7 +60,7 @@ import common
 
 @dataclass(kw_only=True)
 class Hyperparameters(common.Options):
-    """Change a default here, or give it as a flag: python FILE --lr 1e-3."""
+    """Change a default here, or give it as a flag: python FILE --lr-G 1e-3."""
 
     # The game
     n_critic: int = 1
@@ -107,11 +108,14 @@ class Generator(nn.Module):
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
         n = stages(hp.image_size)
-        small, channels = hp.image_size >> n, hp.width << (n - 1)
-        # A fully connected layer sees the whole digit, a second one draws a small map of it, the others enlarge that
+        small, channels = hp.image_size // 2**n, hp.width * 2 ** (n - 1)
+        # Two fully connected layers draw a small map of the whole digit, each further layer doubles its side
         layers: list[nn.Module] = [
-            *(nn.Linear(hp.z_dim, hp.hidden, bias=False), nn.BatchNorm1d(hp.hidden), nn.ReLU()),
-            *(nn.Linear(hp.hidden, channels * small**2, bias=False), nn.Unflatten(1, (channels, small, small))),
+            nn.Linear(hp.z_dim, hp.hidden, bias=False),
+            nn.BatchNorm1d(hp.hidden),
+            nn.ReLU(),
+            nn.Linear(hp.hidden, channels * small**2, bias=False),
+            nn.Unflatten(1, (channels, small, small)),
         ]
         for _ in range(n - 1):
             layers += [
@@ -126,7 +130,7 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()
+        return self.net(z).float()  # float32 also where the products are bfloat16
 
 
 class Discriminator(nn.Module):
@@ -145,7 +149,7 @@ class Discriminator(nn.Module):
             channels *= 2
         layers += [
             nn.Flatten(),
-            nn.Linear(channels * (hp.image_size >> n) ** 2, hp.hidden),  # sees the whole digit
+            nn.Linear(channels * (hp.image_size // 2**n) ** 2, hp.hidden),  # sees the whole digit
             nn.BatchNorm1d(hp.hidden, track_running_stats=False),
             nn.LeakyReLU(0.2),
         ]

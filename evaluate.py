@@ -33,7 +33,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -70,7 +70,7 @@ class Options:
     """What to compare images from elsewhere with. A run says itself what it was trained on."""
     data_dir: str = "data"
     """Folder in which data sets and the classifier are kept."""
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto, cpu, cuda or mps."""
     seeds: int = 0
     """Above 0: the targets are scripts; train each with seeds 0, 1, … and report mean ± std."""
@@ -89,6 +89,7 @@ class Options:
         common.require(1 <= self.k < 100, "--k", self.k, "in 1 to 99")
         common.require(self.seeds >= 0, "--seeds", self.seeds, "0 or more")
         common.require(self.jobs >= 1, "--jobs", self.jobs, "at least 1")
+        common.require(Path(self.compare).suffix == ".png", "--compare", self.compare, "the name of a .png file")
 
 
 @dataclass

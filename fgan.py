@@ -22,8 +22,8 @@ the threshold f'(1) it says "more data than samples here". The generator then lo
 Algorithm 1 does both *from the same old values*: a single forward pass of G and V serves both. The GAN
 of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ), F = E log D + E log(1 − D).
 
-What each divergence is known for, when Q can't match P exactly (section 2.4 of the paper, and the test
-that fits one Gaussian to two):
+What each divergence is known for, when Q can't match P exactly (section 2.4 of the paper; tests/test_fgan.py
+fits one Gaussian to a mixture of two):
     kl, pearson_chi2       punish q ≈ 0 where p > 0: Q covers every mode, and the gaps between them
     reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
     jeffreys               kl + reverse_kl: both punishments
@@ -32,11 +32,12 @@ that fits one Gaussian to two):
     jensen_shannon_weighted  data weighted by π, samples by 1 − π
 What all of them really did on MNIST is in docs/divergences.md, with numbers and pictures.
 
-What to look for: loss_D is −F, so −loss_D rises to the divergence as V improves and falls as G does;
-`bound` in curves.png. F is at f(1) when the two are alike: 0, but −log 4 for `gan`. T_real − T_fake
+What to look for: `bound` in curves.png is F: it rises towards the divergence as V improves, and falls as G
+improves. It is at f(1) when the two are alike: 0, but −log 4 for `gan`. T_real − T_fake
 says how well V still tells them apart.
 
 Departures from the paper's MNIST experiment (section 3.3 and appendix E)
+                      the paper             here
     G                 100→1200→1200→784     z_dim→512→512→784: a third of the time per step
     G's output        sigmoid               tanh, for images in [−1, 1] as in the other scripts
     batch             4096                  64: many small steps win when time is short
@@ -44,10 +45,10 @@ Departures from the paper's MNIST experiment (section 3.3 and appendix E)
     G's objective     practical (3.2)       minimax: better with `gan` (docs/divergences.md)
     V's output        o, the last layer's   asinh o: o near 0, ±log|2o| far from it, so that the exponentials in the
                                             table grow only as fast as o; V can still take every value
-    V's loss          −F                    −F + 0.01 E o²: where g_f is flat, as far out in total_variation, F gives no
+    V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
                                             gradient to come back with, and this does (the drift term of Karras et
                                             al. 2017, arXiv 1710.10196)
-    V's first weights not stated            He's, the last layer's near 0: kl and squared_hellinger need the calm
+    V's first weights not stated            He's, the last layer's near 0: without it kl and squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants:
     python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\
@@ -160,7 +161,9 @@ class Discriminator(nn.Module):
         super().__init__()
         self.net = conv_discriminator(hp) if hp.network == "conv" else mlp_discriminator(hp)
         self.apply(initialise)
-        nn.init.normal_(self.net[-1].weight, std=1e-3)  # V starts near 0, where every g_f and f* is gentle
+        nn.init.normal_(
+            self.net[-1].weight, std=1e-3
+        )  # V starts near 0, where every g_f and f* is gentle (spectral norm undoes it)
         if hp.spectral_norm:
             for layer in self.net:
                 if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -392,7 +395,7 @@ def train(hp: Hyperparameters) -> None:
         run.log(bound=-loss_D, loss_G=loss_G, T_real=T_real, T_fake=T_fake)
 
 
-# The convolutional pair (--network conv): strided convolutions as in wgan_gp.py.
+# The convolutional pair (--network conv): strided convolutions as in wgan_gp.py, without hidden layers.
 
 
 def stages(size: int) -> int:

@@ -25,6 +25,7 @@ What to look for: `gradient` near 1 in curves.png; `wasserstein`, now without an
 as the digits get better.
 
 Departures from the paper, for digits on a laptop in two minutes
+                      the paper             here
     n_critic          5                     1: in two minutes more steps of G bring more
     lr of Adam        1e-4 for both         2e-3 for both
     betas             (0, 0.9)              the same
@@ -50,7 +51,7 @@ import common
 
 @dataclass(kw_only=True)
 class Hyperparameters(common.Options):
-    """Change a default here, or give it as a flag: python FILE --lr 1e-3."""
+    """Change a default here, or give it as a flag: python FILE --lr-G 1e-3."""
 
     # The game
     n_critic: int = 1
@@ -101,11 +102,14 @@ class Generator(nn.Module):
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
         n = stages(hp.image_size)
-        small, channels = hp.image_size >> n, hp.width << (n - 1)
-        # A fully connected layer sees the whole digit, a second one draws a small map of it, the others enlarge that
+        small, channels = hp.image_size // 2**n, hp.width * 2 ** (n - 1)
+        # Two fully connected layers draw a small map of the whole digit, each further layer doubles its side
         layers: list[nn.Module] = [
-            *(nn.Linear(hp.z_dim, hp.hidden, bias=False), nn.BatchNorm1d(hp.hidden), nn.ReLU()),
-            *(nn.Linear(hp.hidden, channels * small**2, bias=False), nn.Unflatten(1, (channels, small, small))),
+            nn.Linear(hp.z_dim, hp.hidden, bias=False),
+            nn.BatchNorm1d(hp.hidden),
+            nn.ReLU(),
+            nn.Linear(hp.hidden, channels * small**2, bias=False),
+            nn.Unflatten(1, (channels, small, small)),
         ]
         for _ in range(n - 1):
             layers += [
@@ -120,7 +124,7 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()
+        return self.net(z).float()  # float32 also where the products are bfloat16
 
 
 class Discriminator(nn.Module):
@@ -138,7 +142,7 @@ class Discriminator(nn.Module):
             channels *= 2
         layers += [
             nn.Flatten(),
-            nn.Linear(channels * (hp.image_size >> n) ** 2, hp.hidden),  # sees the whole digit
+            nn.Linear(channels * (hp.image_size // 2**n) ** 2, hp.hidden),  # sees the whole digit
             nn.LeakyReLU(0.2),
         ]
         self.net = nn.Sequential(*layers, nn.Linear(hp.hidden, 1))

@@ -51,7 +51,7 @@ def estimate_and_fid(task: tuple[str, int, Options]) -> tuple[list[float], list[
 
 
 def main() -> None:
-    options = read_flags(Options, "correlation.py", __doc__)
+    options = read_flags(Options, "python -m benchmarks.correlation", __doc__)
     tasks = [(script, seed, options) for seed in range(options.seeds) for script in WASSERSTEIN]
     found: dict[str, list[float]] = {script: [] for script in WASSERSTEIN}
     everything = []

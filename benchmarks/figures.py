@@ -3,8 +3,8 @@
 python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
 python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
 python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
-python -m benchmarks.figures divergences out         docs/divergences.png: f, g_f, f*∘g_f and samples, of out/div-NAME
-python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ
+python -m benchmarks.figures divergences out         docs/divergences.png: f, g_f, samples, of out/div-NAME/fgan-0
+python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 """
 
 import csv
@@ -33,7 +33,8 @@ class Options:
     kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma"], tyro.conf.Positional]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional]
-    """Folder of the runs."""
+    """Folder of the runs. gallery, fashion, twins: of SCRIPT-0; divergences: of div-NAME/fgan-0; gamma: of
+    gamma-NUMBER/began-0; all as evaluate.py --seeds makes them."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -104,13 +105,13 @@ def divergences(runs: Path) -> Figure:
 def gamma(runs: Path) -> Figure:
     found = sorted(runs.glob("gamma-*"))
     figure = Figure(figsize=(9, 1.7 * len(found)), layout="constrained")
-    for axes, folder in zip(figure.subplots(len(found), 1), found):
+    for axes, folder in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found):
         show(axes, samples(folder / "began-0", 32, 16), f"γ = {folder.name.removeprefix('gamma-')}")
     return figure
 
 
 def main() -> None:
-    options = read_flags(Options, "figures.py", __doc__)
+    options = read_flags(Options, "python -m benchmarks.figures", __doc__)
     draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
     path = Path("docs") / f"{options.kind}.png"
     try:

@@ -31,7 +31,7 @@ class Options:
 
 
 def main() -> None:
-    options = read_flags(Options, "memory.py", __doc__)
+    options = read_flags(Options, "python -m benchmarks.memory", __doc__)
     if resource is None:
         sys.exit("memory.py: this system does not say how much memory a process had; Linux and macOS do")
     rng = np.random.default_rng(0)

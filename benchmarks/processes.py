@@ -14,7 +14,7 @@ import torch
 
 import common
 from benchmarks.measuring import SCRIPTS, Enough, train
-from workshop.processes import process, process_group
+from workshop.processes import process_group, rank
 from workshop.terminal import read_flags
 
 
@@ -55,7 +55,7 @@ def work(options: Options) -> None:
     with process_group("cpu"):
         train(script, Timed, data_dir=options.data_dir, device="cpu", sample_every=10**9)
         (t0, a0), (t1, a1) = moments[options.steps // 5], moments[-1]
-        if process()[0] == 0:
+        if rank() == 0:
             print("RESULT", 64 * options.steps / (t1 - t0), (a1 - a0) / (t1 - t0), flush=True)
 
 
@@ -64,7 +64,7 @@ def measure(script: str, count: int, options: Options) -> tuple[float, float]:
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     words += ["-m", "benchmarks.processes", "--worker", "--scripts", script]
     words += ["--steps", str(options.steps), "--data-dir", options.data_dir]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(words, env=environment, capture_output=True, encoding="utf-8", check=False)
     line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT")), None)
     if line is None:
@@ -74,7 +74,7 @@ def measure(script: str, count: int, options: Options) -> tuple[float, float]:
 
 
 def main() -> None:
-    options = read_flags(Options, "processes.py", __doc__)
+    options = read_flags(Options, "python -m benchmarks.processes", __doc__)
     if options.worker:
         return work(options)
     print("| script | 1 process, images/s | 2 processes | ratio | averaging, of the step |")

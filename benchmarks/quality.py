@@ -98,7 +98,7 @@ def plot(moments: list[float], curves: dict[str, list[list[float]]], path: Path)
 
 
 def main() -> None:
-    options = read_flags(Options, "quality.py", __doc__)
+    options = read_flags(Options, "python -m benchmarks.quality", __doc__)
     names = [name for script in options.scripts for name in (script, script + IN_USE)]
     tasks = [(name, seed, options) for seed in range(options.seeds) for name in names]
     curves: dict[str, list[list[float]]] = {name: [] for name in names}

@@ -148,9 +148,13 @@ class Bare(common.Run):
         """Not part of the bare step."""
 
 
+def nothing(ema: common.EMA, step: int) -> None:
+    """In place of EMA.update."""
+
+
 def bare(script: str, tick, **settings) -> None:
     """Train with nothing around the step: no batches, no log, no EMA."""
-    with mock.patch.object(common.EMA, "update"):
+    with mock.patch.object(common.EMA, "update", new=nothing):
         train(script, ticking(Bare, tick), **settings)
 
 
@@ -202,7 +206,7 @@ def measure(script: str, options: Options) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    options = read_flags(Options, "speed.py", __doc__)
+    options = read_flags(Options, "python -m benchmarks.speed", __doc__)
     device = choose_device(options.device)
     dtype = torch.bfloat16 if use_bfloat16("auto", device) else torch.float32
     peak = peak_flops(device, dtype)

@@ -42,14 +42,14 @@ def run(*arguments: str, cwd: Path | str = ROOT, timeout: float = 120) -> subpro
     """Run a script of the project as a user would: `run("began.py", "--steps", "10")`."""
     script, *rest = arguments
     command = [sys.executable, str(ROOT / script), *map(str, rest)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", timeout=timeout, check=False)
 
 
 def start(*arguments: str, cwd: Path | str = ROOT) -> subprocess.Popen:
     """The same, not waited for."""
     script, *rest = arguments
     command = [sys.executable, str(ROOT / script), *map(str, rest)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:

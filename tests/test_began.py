@@ -94,7 +94,7 @@ def test_a_short_training_on_real_digits(command_line, tmp_path):
     """M falls, k leaves 0 and stays in [0, 1], and D draws real digits better than the blank it could fall to."""
     code, _, err = command_line("began", "--steps", 300, "--log-every", 20)
     assert code == 0, err
-    rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open(encoding="utf-8")))
     M, k = ([float(row[name]) for row in rows] for name in ("M", "k"))
     assert M[-1] < 0.6 * M[0]
     assert all(0 <= value <= 1 for value in k)

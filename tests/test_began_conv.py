@@ -68,7 +68,7 @@ def test_D_learns_to_draw_before_the_game(command_line, tmp_path, monkeypatch):
     assert command_line("began_conv", *flags, "--head-start", 3, "--steps", 7, "--resume")[0] == 0
     assert len(drawn) == 2  # what is resumed has learned it
     assert drawn[0][1] < 0.6 * drawn[0][0]
-    rows = list(csv.DictReader((tmp_path / "out/began_conv/log.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out/began_conv/log.csv").open(encoding="utf-8")))
     k = [float(row["k"]) for row in rows]
     start = began_conv.Hyperparameters.k_start
     assert k[:3] == pytest.approx([start] * 3)

@@ -41,5 +41,5 @@ def test_what_came_after_the_checkpoint_is_not_doubled(command_line, tmp_path):
 
 def test_tensorboard_is_imported_only_when_asked_for():
     program = "import sys, common, fgan; print('tensorboard' in sys.modules, 'matplotlib.figure' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import common
-from workshop import Path, checkpoints
+from workshop import checkpoints
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
@@ -57,7 +58,7 @@ def test_frozen_lets_gradients_through_but_gives_none():
 
 WRONG = [
     ("began", ("--gamma", "2"), "--gamma 2.0", "(0, 1]"),
-    ("began", ("--batch-size", "0"), "--batch-size 0", "at least 1"),
+    ("began", ("--batch-size", "1"), "--batch-size 1", "at least 2"),
     ("began", ("--steps", "-1"), "--steps -1", "at least 1"),
     ("began", ("--gama", "0.5"), "--gama", "--gamma"),
     ("began", ("--data", "nowhere"), "--data nowhere", "mnist"),
@@ -164,11 +165,11 @@ def test_a_run_leaves_its_files(script, command_line, tmp_path):
     names = {"samples.png", "log.csv", "curves.png", "training.gif", "checkpoint.pt", "hyperparameters.json", "samples"}
     assert {p.name for p in folder.iterdir()} == names
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["000000.png", "000003.png", "000006.png"]
-    rows = list(csv.DictReader((folder / "log.csv").open()))
+    rows = list(csv.DictReader((folder / "log.csv").open(encoding="utf-8")))
     assert [row["step"] for row in rows] == ["2", "4", "6"]
     assert all(np.isfinite(float(v)) for row in rows for v in row.values())
     assert Image.open(folder / "training.gif").n_frames == 3
-    hyperparameters = json.loads((folder / "hyperparameters.json").read_text())
+    hyperparameters = json.loads((folder / "hyperparameters.json").read_text(encoding="utf-8"))
     assert hyperparameters["steps"] == 6
     assert hyperparameters["image_size"] == 28
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)

@@ -68,3 +68,9 @@ def test_two_runs_on_the_command_line(command_line, tmp_path, data_dir, monkeypa
         evaluate.main()
     assert "nowhere: there is no such run folder" in str(stop.value)
     assert "\n" not in str(stop.value)
+
+
+def test_names_that_matplotlib_would_stumble_over(tmp_path):
+    columns = [column("a$x^$"), column("caf\udce9")]
+    comparison.draw_comparison(columns, tmp_path / "compare.png")
+    assert (tmp_path / "compare.png").exists()

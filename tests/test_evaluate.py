@@ -35,7 +35,7 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     keys = {"fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "class_share"}
     keys |= {"memorisation", "samples"}
     for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs/metrics.json"):
-        written = json.loads(path.read_text())
+        written = json.loads(path.read_text(encoding="utf-8"))
         assert written.keys() == keys | {"floor"}
         assert written["floor"].keys() == keys
         assert written["samples"] == written["floor"]["samples"] == 200
@@ -70,7 +70,7 @@ def test_too_few_images(tmp_path, data_dir):
 def test_seeds_on_the_command_line(tmp_path, data_dir):
     words = ["--seeds", "2", "--flags=--steps 3 --batch-size 8", "--samples", "150", "--data-dir", data_dir]
     command = [sys.executable, str(ROOT / "evaluate.py"), *words, str(ROOT / "fgan.py")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=200)
     assert done.returncode == 0, done.stderr
     row = done.stdout.strip().splitlines()[-1]
     assert row.count("±") == len(report.COLUMNS) + 1

@@ -16,7 +16,9 @@ BENCHMARKS = [*ROOT.glob("benchmarks/*.py")]
 
 @pytest.mark.parametrize("command", ["check", "format --check"])
 def test_ruff(command):
-    done = subprocess.run([sys.executable, "-m", "ruff", *command.split(), str(ROOT)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command.split(), str(ROOT)], capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

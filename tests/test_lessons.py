@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SCRIPTS, colour_shape
+from conftest import ROOT, SCRIPTS, colour_shape, small
 
 import common
 import evaluate
@@ -113,3 +113,12 @@ def test_every_script_learns_from_a_folder_at_any_size(
 
 def test_importing_does_nothing():
     assert not (ROOT / "tests" / "out").exists()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_lesson_updates_the_average_of_G_at_every_step(script, command_line, monkeypatch):
+    seen = []
+    monkeypatch.setattr(common.EMA, "update", lambda ema, step: seen.append(step))
+    code, _, err = command_line(script, "--steps", 4, "--batch-size", 8, *small(script))
+    assert code == 0, err
+    assert seen == [1, 2, 3, 4]

@@ -40,16 +40,21 @@ with process_group("cpu"):
                 device="cpu"))
 """
 
-FGAN = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (ROOT / "fgan.py").read_text().split('"""', 2)[2]
+FGAN = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    + (ROOT / "fgan.py").read_text(encoding="utf-8").split('"""', 2)[2]
+)
 
 
 def launch(processes: int, program: str, *arguments: object, cwd) -> subprocess.Popen:
-    (cwd / "program.py").write_text(program)
+    (cwd / "program.py").write_text(program, encoding="utf-8")
     words = [sys.executable, "program.py", *map(str, arguments)]
     if processes > 1:
         words[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -84,7 +89,7 @@ def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
     while not checkpoint.exists():
         assert time.monotonic() < end
         time.sleep(0.1)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, encoding="utf-8").stdout.split()
     workers = [int(pid) for pid in children if b"program.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 3
     os.kill(workers[-1], signal.SIGKILL)

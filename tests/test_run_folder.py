@@ -1,8 +1,13 @@
 """A run takes its folder, and nothing that lies there is lost."""
 
 import os
+from pathlib import Path
 
+import pytest
 from conftest import TINY, start, wait_for
+
+import common
+from workshop.run_folder import take_folder
 
 
 def test_running_twice_keeps_the_first_run(command_line, tmp_path):
@@ -22,7 +27,7 @@ def test_a_folder_that_is_no_run_is_left_alone(command_line, tmp_path):
     code, _, err = command_line("dcgan", *TINY, "--out", "thesis", "--overwrite")
     assert code == 1
     assert "thesis holds something" in err
-    assert (tmp_path / "thesis" / "log.csv").read_text() == "precious"
+    assert (tmp_path / "thesis" / "log.csv").read_text(encoding="utf-8") == "precious"
 
 
 def test_an_out_that_can_not_be_written(command_line, tmp_path):
@@ -51,3 +56,27 @@ def test_two_runs_in_one_folder(command_line, tmp_path, data_dir):
         first.kill()
         first.communicate()
     assert command_line("fgan", *TINY, "--out", "run")[0] == 0  # a killed run leaves no lock behind
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_in_the_folder_one_stands_in(overwrite, tmp_path, monkeypatch):
+    """--out . : a new run is welcome, but one that is there is neither moved nor deleted under one's feet."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    take_folder(Path(), b"{}", False, overwrite).release()
+    (tmp_path / "here/log.csv").write_text("precious", encoding="utf-8")
+    with pytest.raises(common.UserError, match="is where you stand"):
+        take_folder(Path(), b"{}", False, overwrite)
+    assert (tmp_path / "here/log.csv").read_text(encoding="utf-8") == "precious"
+
+
+def test_a_run_that_can_not_be_moved(tmp_path, monkeypatch):
+    """As on Windows, while another program has a file in it open."""
+    take_folder(tmp_path / "run", b"{}", False, False).release()
+
+    def refuse(self, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(common.UserError, match="can't be moved: Permission denied"):
+        take_folder(tmp_path / "run", b"{}", False, False)

@@ -65,7 +65,7 @@ for line in sys.stdin:
 def killable():
     """A process that trains when it is told to."""
     words = [sys.executable, "-c", KILLABLE.format(root=str(ROOT))]
-    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
     yield server
     server.stdin.close()
     server.wait()

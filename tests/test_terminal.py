@@ -64,7 +64,9 @@ def test_too_old_a_python_gets_one_line(version, tmp_path):
         ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=version)
     program = f"import sys, torch, torchvision, tyro\nsys.version_info = {(*version, 1)}\nimport began"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 1
     assert "need Python 3.10 or later" in done.stderr
     assert done.stderr.count("\n") == 1

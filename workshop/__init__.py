@@ -2,10 +2,10 @@
 
     errors       what a user can put right, and the words for it
     files        files that are written whole or not at all
-    machine      device, precision, memory
+    machine      device, precision, how memory is reused
     processes    several processes that train as one (torchrun)
     signals      Ctrl-C and SIGTERM between two steps
-    terminal     flags in; lines of text, the progress bar, the command that goes on out
+    terminal     flags read; lines, the progress bar, the command that resumes, pictures in a notebook
     seeds        all random numbers as a function of (seed, step)
 
     datasets     MNIST, Fashion-MNIST, CIFAR-10, the offline digits

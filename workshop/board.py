@@ -1,11 +1,13 @@
 """TensorBoard: a run's values, grids and hyperparameters, written beside its log. Not here: when."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from workshop.errors import UserError
+from workshop.errors import UserError, first_line
 
 
 class Board:
@@ -15,24 +17,36 @@ class Board:
         """step: the last one that is done. What an earlier, longer part of the run wrote after it is hidden."""
         from torch.utils.tensorboard import SummaryWriter  # here, for its import takes seconds
 
+        self.folder = folder
         self.hyperparameters = {
             name: value if isinstance(value, bool | int | float) else str(value)
             for name, value in hyperparameters.items()
         }
-        try:
+        with self.told_in_one_line():
             self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-        except OSError as error:
-            raise UserError(f"{folder} can't be written: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def told_in_one_line(self) -> Iterator[None]:
+        """Within: what TensorBoard can't write, such as on a full disk, is a UserError."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise UserError(f"--tensorboard: {self.folder} can't be written: {first_line(error)}") from error
 
     def values(self, row: dict[str, float], step: int) -> None:
-        for name, value in row.items():
-            self.writer.add_scalar(name.replace("_", "/", 1), value, step)  # loss_D and loss_G in one group
+        """The values of a row of the log; loss_D and loss_G come into one group."""
+        with self.told_in_one_line():
+            for name, value in row.items():
+                self.writer.add_scalar(name.replace("_", "/", 1), value, step)
 
     def picture(self, picture: Image.Image, step: int) -> None:
-        self.writer.add_image("samples", np.asarray(picture), step, dataformats="HWC")
+        """A grid of samples."""
+        with self.told_in_one_line():
+            self.writer.add_image("samples", np.asarray(picture), step, dataformats="HWC")
 
-    def close(self, row: dict[str, float]) -> None:
-        """At the end of a run: the row of its hyperparameters with its last numbers."""
+    def end(self, row: dict[str, float]) -> None:
+        """At the end of a run: its hyperparameters with its last numbers."""
         numbers = {f"end/{name}": value for name, value in row.items()}
-        self.writer.add_hparams(self.hyperparameters, numbers, run_name=".")
-        self.writer.close()
+        with self.told_in_one_line():
+            self.writer.add_hparams(self.hyperparameters, numbers, run_name=".")
+            self.writer.close()

@@ -33,6 +33,8 @@ def differences(column: Column, first: Column) -> list[str]:
         return []
     words = [f"{column.script}.py"] if column.script != first.script else []
     ours, theirs = fixed_part(column.hyperparameters), fixed_part(first.hyperparameters)
+    for name in ("precision", "device"):
+        ours[name], theirs[name] = column.hyperparameters.get(name), first.hyperparameters.get(name)
     words += [f"{name} {ours[name]}" for name in ours if name in theirs and ours[name] != theirs[name]]
     return words + ([f"step {column.step}"] if column.step != first.step else [])
 
@@ -59,10 +61,11 @@ def read_log(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
     try:
-        rows = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
         columns = {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else {})}
         return columns if "step" in columns else {}
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{path} is no log of these scripts: {error}") from error
 
 
@@ -70,7 +73,8 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
     """Sample grids side by side, curves of the same name in one panel, the numbers below."""
     from matplotlib.figure import Figure  # here, for its import takes half a second
 
-    titles = ["\n".join(words) for words in headings(columns)]
+    titles = [drawable("\n".join(words)) for words in headings(columns)]
+    short = [drawable(Path(column.name).name) for column in columns]
     logs = [read_log(column.log) if column.log else {} for column in columns]
     names = list(dict.fromkeys(name for log in logs for name in log if name != "step"))
     panels, width = max(2, len(columns)), 4 * max(2, len(columns))
@@ -86,7 +90,7 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
         for j, log in enumerate(logs):
             if name in log:
                 axes.plot(log["step"], smooth(log[name], len(log["step"]) // 20), color=f"C{j}", label=titles[j])
-        missing = [Path(column.name).name for column, log in zip(columns, logs) if name not in log]
+        missing = [name_of_run for name_of_run, log in zip(short, logs) if name not in log]
         axes.set_title(f"{name} (not in {', '.join(missing)})" if missing else name, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
@@ -96,7 +100,12 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
     axes.axis("off")
     keys = [key for key, value in columns[0].numbers.items() if isinstance(value, int | float)]
     cells = [[in_table(column.numbers.get(key)) for column in columns] for key in keys]
-    axes.table(cells, rowLabels=keys, colLabels=[column.name for column in columns], loc="center")
+    axes.table(cells, rowLabels=keys, colLabels=short, loc="center")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
     write_file(path, buffer.getvalue())
+
+
+def drawable(text: str) -> str:
+    """A text that matplotlib draws as it stands: no $ that begins a formula, nothing that no font could show."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")

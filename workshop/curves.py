@@ -1,7 +1,6 @@
 """curves.png: the logged values over the steps. Not here: when it is drawn (log.py)."""
 
 import io
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,9 @@ def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path:
     """
     from matplotlib.figure import Figure  # here, for its import takes half a second
 
-    panels = {title: list(names) for title, names in itertools.groupby(columns, lambda name: name.split("_")[0])}
+    panels: dict[str, list[str]] = {}
+    for name in columns:
+        panels.setdefault(name.split("_")[0], []).append(name)
     rows = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(11, 2.6 * rows), layout="constrained")
     for i, (title, names) in enumerate(panels.items()):

@@ -40,7 +40,7 @@ IDX_FILES = {
     },
 }
 
-TORCHVISION = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
+TORCHVISION = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
 
 
 @dataclass

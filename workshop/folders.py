@@ -1,5 +1,6 @@
 """A folder of one's own images: cropped, resized, kept. Not here: data sets that have a name."""
 
+import contextlib
 import hashlib
 import mmap
 import os
@@ -77,7 +78,8 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
     except OSError as error:
         raise UserError(f"{cache}: {error.strerror or error}: free some space or choose another --data-dir") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     if skipped:
         print(f"skipped {skipped} of {len(files)} files that could not be read as images")
 

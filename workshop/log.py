@@ -10,7 +10,7 @@ from torch import Tensor
 from workshop.curves import save_curves
 from workshop.errors import Diverged
 from workshop.files import append_text, write_file
-from workshop.processes import mean_over_processes, process
+from workshop.processes import mean_over_processes, rank
 
 
 class Log:
@@ -26,6 +26,8 @@ class Log:
 
     def note(self, values: dict[str, Tensor | float]) -> None:
         """Values of this step. Tensors stay on the device: they are fetched together, once per interval."""
+        if self.pending and list(values) != self.names:
+            raise ValueError("run.log: once per step, always with the same names")
         self.names = list(values)
         self.pending.append(tuple(v.detach() if isinstance(v, Tensor) else v for v in values.values()))
 
@@ -49,18 +51,18 @@ class Log:
         self.rows.append([step, *means])
         if len(self.rows) == 1:
             self.start_file()
-        elif process()[0] == 0:
+        elif rank() == 0:
             append_text(self.folder / "log.csv", as_csv(self.rows[-1:]))
         return dict(zip(self.names, means))
 
     def start_file(self) -> None:
         """Write log.csv anew with the rows so far: on resuming, rows after the checkpoint go."""
-        if self.rows and process()[0] == 0:
+        if self.rows and rank() == 0:
             write_file(self.folder / "log.csv", as_csv([["step", *self.names], *self.rows]).encode())
 
     def draw(self, seconds: float = 0.0) -> None:
         """curves.png, of the rows so far; `seconds` is the time now, to know next time how old the picture is."""
-        if len(self.rows) > 1 and process()[0] == 0:
+        if len(self.rows) > 1 and rank() == 0:
             columns = dict(zip(["step", *self.names], zip(*self.rows)))
             save_curves(columns.pop("step"), columns, self.folder / "curves.png")
         self.drawn = seconds

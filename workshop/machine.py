@@ -1,4 +1,4 @@
-"""The machine: where to compute, how exactly, and what its memory is told. Not here: several processes."""
+"""The machine: where to compute, how exactly, and how memory is reused. Not here: several processes."""
 
 import ctypes
 import os

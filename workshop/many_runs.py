@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from workshop.checkpoints import CHECKPOINT
-from workshop.errors import UserError
+from workshop.errors import UserError, first_line
 
 
 def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data_dir: str, jobs: int) -> dict:
@@ -22,18 +22,18 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data
     """
     folders: dict[str, list[str]] = {}
     waiting = []
-    for target in targets:
-        script, *own = shlex.split(target, posix=os.name != "nt") or [""]
+    for target in dict.fromkeys(targets):
+        script, *own = [target] if Path(target).is_file() else split(target) or [""]
         if not Path(script).is_file() or Path(script).suffix != ".py":
             raise UserError(f"{target}: with --seeds the targets are scripts, such as began.py")
-        name = "-".join([Path(script).stem, *(re.sub(r"[^\w.]+", "-", word).strip("-") for word in own)])
+        name = "-".join([Path(script).stem, *(re.sub(r"[^\w.+-]+", "_", word).removeprefix("--") for word in own)])
         for seed in range(seeds):
             folder = f"{out}/{name}-{seed}"
             folders.setdefault(target, []).append(folder)
-            words = [sys.executable, script, *own, *shlex.split(flags), "--seed", str(seed), "--out", folder]
+            words = [sys.executable, script, *own, *split(flags), "--seed", str(seed), "--out", folder]
             begun = (Path(folder) / CHECKPOINT).exists()
             waiting.append([*words, "--data-dir", data_dir, "--resume" if begun else "--overwrite"])
-    environment = dict(os.environ)
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     if jobs > 1:
         environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(waiting), desc="trainings", unit="") as bar:
@@ -47,3 +47,11 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data
 
         list(pool.map(train, waiting))
     return folders
+
+
+def split(text: str) -> list[str]:
+    """Words of a command line, as a shell splits them."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"{text}: {first_line(error)}") from error

@@ -27,16 +27,20 @@ def process_group(device: str) -> Iterator[None]:
             dist.destroy_process_group()
 
 
-def process() -> tuple[int, int]:
-    """The number of this process and how many there are: (0, 1) without torchrun."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+def rank() -> int:
+    """The number of this process: 0 without torchrun."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are: 1 without torchrun."""
+    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def share(batch: Tensor) -> Tensor:
     """The part of the whole batch that this process works on. All draw the same numbers and take their own
     rows, so that N processes see exactly the samples that a single one would have seen."""
-    rank, processes = process()
-    return batch if processes == 1 else batch.chunk(processes)[rank]
+    return batch if world_size() == 1 else batch.chunk(world_size())[rank()]
 
 
 def average_gradients(network: nn.Module) -> None:
@@ -45,7 +49,7 @@ def average_gradients(network: nn.Module) -> None:
     By hand rather than with DistributedDataParallel, whose hooks fire in backward() and know nothing of
     the second backward pass of a gradient penalty, nor of two players that take turns.
     """
-    if process()[1] > 1:
+    if world_size() > 1:
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         flat = mean_over_processes(torch.cat([g.flatten() for g in gradients]))
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
@@ -54,23 +58,21 @@ def average_gradients(network: nn.Module) -> None:
 
 def mean_over_processes(tensor: Tensor) -> Tensor:
     """The mean of a tensor over all processes; the tensor itself if there is only one."""
-    processes = process()[1]
-    return tensor if processes == 1 else all_reduce(tensor, dist.ReduceOp.SUM) / processes
+    return tensor if world_size() == 1 else all_reduce(tensor, dist.ReduceOp.SUM) / world_size()
 
 
 def max_over_processes(number: int) -> int:
     """The largest of the numbers that the processes give."""
-    return number if process()[1] == 1 else int(all_reduce(torch.tensor(number), dist.ReduceOp.MAX))
+    return number if world_size() == 1 else int(all_reduce(torch.tensor(number), dist.ReduceOp.MAX))
 
 
 @contextlib.contextmanager
 def main_process_first() -> Iterator[None]:
     """Process 0 does what is within (a download, say) before the others do it."""
-    rank, processes = process()
-    if processes > 1 and rank > 0:
+    if world_size() > 1 and rank() > 0:
         all_reduce(torch.zeros(1), dist.ReduceOp.SUM)
     yield
-    if processes > 1 and rank == 0:
+    if world_size() > 1 and rank() == 0:
         all_reduce(torch.zeros(1), dist.ReduceOp.SUM)
 
 

@@ -10,7 +10,7 @@ from workshop.checkpoints import CHECKPOINT, Parts, require_finite, restore_part
 from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
 from workshop.pictures import save_animation, save_picture
-from workshop.processes import process
+from workshop.processes import rank
 from workshop.terminal import quote, say, show
 
 
@@ -38,7 +38,7 @@ class Record:
     def begin(self, step: int) -> None:
         """Before the first step, or after `step` steps that are restored."""
         self.log.start_file()
-        if self.hp.tensorboard and process()[0] == 0:
+        if self.hp.tensorboard and rank() == 0:
             self.board = Board(self.folder, self.about["hyperparameters"], step)
         if step == 0:
             self.save_grid(0)
@@ -63,7 +63,7 @@ class Record:
 
     def save_grid(self, step: int) -> None:
         """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared."""
-        if process()[0] == 0:
+        if rank() == 0:
             picture = self.picture(self.hp.seed, 64)
             save_picture(picture, self.folder / "samples" / f"{step:06d}.png")
             if self.board is not None:
@@ -73,13 +73,13 @@ class Record:
         """checkpoint.pt, if all that it would hold is finite."""
         self.log.fetch(step)
         require_finite(self.parts, step)
-        if process()[0] == 0:
+        if rank() == 0:
             content = {**self.about, "step": step, "seconds": seconds, "log": self.log.state()}
             save_checkpoint(self.folder, self.parts, content)
 
     def give_up(self, reason: Diverged) -> NoReturn:
         """Stop because the training has diverged. All processes come here together; the first one says why."""
-        if process()[0] > 0:
+        if rank() > 0:
             raise SystemExit(1)
         self.log.draw()
         kept = self.folder / CHECKPOINT
@@ -88,7 +88,7 @@ class Record:
 
     def finish(self, step: int, seconds: float) -> None:
         """The last pictures of a run that has done all its steps, its last numbers, and what to do next."""
-        if process()[0] > 0:
+        if rank() > 0:
             return
         picture = self.picture(self.hp.sample_seed, 100)
         save_picture(picture, self.folder / "samples.png")
@@ -97,7 +97,7 @@ class Record:
         show(picture)
         numbers = dict(zip(self.log.names, self.log.rows[-1][1:]))
         if self.board is not None:
-            self.board.close(numbers)
+            self.board.end(numbers)
         in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         say(f"{step} steps in {seconds:.0f} s: {in_words}")
         say(f"see {self.folder / 'samples.png'}, curves.png, training.gif there")

@@ -19,18 +19,31 @@ def take_folder(folder: Path, hyperparameters: bytes, resume: bool, overwrite: b
     """
     lock = lock_folder(folder)
     if not resume and folder.exists():
-        is_run = (folder / HYPERPARAMETERS).exists()
-        if not folder.is_dir() or (any(folder.iterdir()) and not is_run):
-            raise UserError(f"{folder} holds something that is no run of these scripts: choose another --out")
-        if is_run and overwrite:
-            shutil.rmtree(folder)
-        elif is_run:
-            aside = next(p for n in itertools.count(1) if not (p := folder.with_name(f"{folder.name}.{n}")).exists())
-            folder.rename(aside)
-            print(f"the earlier run in {folder} is now {aside} (to delete such runs: --overwrite)")
+        make_room(folder, overwrite)
     make_folder(folder / "samples")
     write_file(folder / HYPERPARAMETERS, hyperparameters)
     return lock
+
+
+def make_room(folder: Path, overwrite: bool) -> None:
+    """Move the run that is in the folder aside, or delete it. Raises UserError if what is there is no run."""
+    place = folder.absolute()
+    try:
+        is_run = (place / HYPERPARAMETERS).exists()
+        if not place.is_dir() or (any(place.iterdir()) and not is_run):
+            raise UserError(f"{folder} holds something that is no run of these scripts: choose another --out")
+        if is_run and Path.cwd().is_relative_to(place):
+            raise UserError(f"{folder} holds a run and is where you stand: go elsewhere or choose another --out")
+        if is_run and overwrite:
+            shutil.rmtree(place)
+        elif is_run:
+            aside = next(p for n in itertools.count(1) if not (p := place.with_name(f"{place.name}.{n}")).exists())
+            place.rename(aside)
+            print(
+                f"the earlier run in {folder} is now {folder.with_name(aside.name)} (to delete such runs: --overwrite)"
+            )
+    except OSError as error:  # such as a file that another program holds open
+        raise UserError(f"the run in {folder} can't be moved: {error.strerror}: choose another --out") from error
 
 
 def lock_folder(folder: Path) -> filelock.FileLock:

@@ -1,4 +1,4 @@
-"""All random numbers of a step as a function of (seed, step). Not here: the numbers, which common.py draws."""
+"""PyTorch's random numbers in a step as a function of (seed, step). Not here: the numbers, which common.py draws."""
 
 import functools
 
@@ -7,7 +7,7 @@ import torch
 
 
 def seed_everything(seed: int, step: int) -> None:
-    """Make all random numbers that follow a function of (seed, step).
+    """From here on PyTorch's random numbers are a function of (seed, step); numpy's and Python's are not touched.
 
     Done before every step, so that a run can be stopped and resumed anywhere without keeping the
     state of a generator, and on any number of processes.

@@ -4,7 +4,7 @@ import dataclasses
 
 INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
-# They do not change what is learned: a run may be continued with others, and runs are compared without them.
+# A run may be continued with others of these: they are no part of what is to be learned.
 FREE_TO_CHANGE = {"steps", "data_dir", "out", "overwrite", "resume", "sample", "sample_seed", "device", "precision"}
 FREE_TO_CHANGE |= {"tensorboard", *INTERVALS}
 
@@ -20,7 +20,7 @@ def fixed_part(hyperparameters: dict) -> dict:
 
 
 def changed(hp) -> dict:
-    """Those that are not the script's defaults. 0 as the default of an image's size or channels: as the data is."""
+    """Those that differ from the script's defaults, without what the data decides (a size or channels of 0)."""
     defaults = {field.name: field.default for field in dataclasses.fields(hp)}
     automatic = {name for name in ("image_size", "channels") if defaults[name] == 0}
     return {name: value for name, value in fixed(hp).items() if value != defaults[name] and name not in automatic}

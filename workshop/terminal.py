@@ -1,9 +1,10 @@
-"""The terminal: flags in; lines of text, the bar and the command that goes on out. Not here: when."""
+"""The terminal: reads flags; prints lines, the bar, the command that resumes a run; shows pictures in a notebook."""
 
 import os
 import shlex
 import subprocess
 import sys
+import time
 
 import torch
 import tyro
@@ -12,7 +13,7 @@ from tqdm import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 
 from workshop.errors import first_line
-from workshop.processes import process
+from workshop.processes import rank, world_size
 
 
 def read_flags(Options: type, program: str, doc: str | None):
@@ -28,7 +29,7 @@ def read_flags(Options: type, program: str, doc: str | None):
 
 def say(text: str) -> None:
     """Print, in process 0 alone."""
-    if process()[0] == 0:
+    if rank() == 0:
         print(text, flush=True)
 
 
@@ -36,13 +37,13 @@ def where(device: torch.device, bfloat16: bool) -> str:
     """What a run computes on, in a few words."""
     words = [str(device), "bfloat16" if bfloat16 else "float32"]
     words += [f"{torch.get_num_threads()} threads"] * (device.type == "cpu")
-    words += [f"{process()[1]} processes"] * (process()[1] > 1)
+    words += [f"{world_size()} processes"] * (world_size() > 1)
     return ", ".join(words)
 
 
 def progress_bar(steps: int, done: int) -> tqdm:
     """Lively in a terminal or a notebook; lines of text in a pipe or a log file."""
-    settings = {"total": steps, "initial": done, "unit": "step", "disable": process()[0] > 0}
+    settings = {"total": steps, "initial": done, "unit": "step", "disable": rank() > 0}
     if sys.stderr.isatty():
         return tqdm(**settings, dynamic_ncols=True)
     return tqdm(**settings) if in_notebook() else Lines(**settings)
@@ -57,6 +58,8 @@ class Lines(plain_tqdm):
     def __init__(self, **settings) -> None:
         super().__init__(**settings, file=sys.stderr, bar_format=LINE, leave=False)  # the run's own last line is enough
         self.mininterval = self.maxinterval = 8
+        self._time = time.monotonic  # tqdm's own clock may jump
+        self.start_t = self.last_print_t = self._time()
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.n > self.initial and msg != "":
@@ -80,7 +83,7 @@ def show(picture: Image.Image) -> None:
 def command() -> str:
     """The command line that started this run, without --resume and --overwrite."""
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-    processes = process()[1]
+    processes = world_size()
     launcher = "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
     return quote([*launcher.split(), sys.argv[0], *words])
 

@@ -1,0 +1,52 @@
+"""Many seeds: a folder for each setting, children in any terminal, what is refused."""
+
+import pytest
+from conftest import ROOT
+
+from workshop.errors import UserError
+from workshop.many_runs import train_seeds
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The command lines that would be run."""
+    lines = []
+
+    class Done:
+        returncode = 0
+
+    def run(words, **keywords):
+        lines.append((words, keywords))
+        return Done()
+
+    monkeypatch.setattr("workshop.many_runs.subprocess.run", run)
+    return lines
+
+
+def test_each_setting_has_a_folder_of_its_own(started, tmp_path):
+    script = str(ROOT / "fgan.py")
+    targets = tuple(f"'{script}' {flags}" for flags in ("", "--alpha -2", "--alpha 2", "--lr 1e-3", "--lr 1e+3"))
+    folders = train_seeds(targets, 2, "--steps 3", str(tmp_path), "data", 1)
+    names = [folder for runs in folders.values() for folder in runs]
+    assert len(names) == len(set(names)) == 10
+    assert f"{tmp_path}/fgan-1" in names
+    assert f"{tmp_path}/fgan-alpha--2-0" in names
+    words, keywords = started[2]
+    assert words[2:] == [
+        *("--alpha", "-2", "--steps", "3", "--seed", "0", "--out", f"{tmp_path}/fgan-alpha--2-0"),
+        *("--data-dir", "data", "--overwrite"),
+    ]
+    assert keywords["env"]["PYTHONIOENCODING"] == "utf-8"
+
+
+def test_a_path_with_a_space_is_a_script(started, tmp_path):
+    (tmp_path / "my gan.py").write_text("", encoding="utf-8")
+    assert list(train_seeds((str(tmp_path / "my gan.py"),), 1, "", str(tmp_path), "data", 1))
+
+
+@pytest.mark.parametrize("target", ["nothing.py", "began", "'open", ""])
+def test_what_is_no_script_is_refused_in_one_line(target, started, tmp_path):
+    with pytest.raises(UserError) as error:
+        train_seeds((target,), 1, "", str(tmp_path), "data", 1)
+    assert "\n" not in str(error.value)
+    assert not started
