@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402
+import evaluate  # noqa: E402
 from workshop.checkpoints import read_checkpoint  # noqa: E402
 
 SCRIPTS = ("began", "began_conv", "dcgan", "fgan", "wgan", "wgan_gp")
@@ -133,3 +134,8 @@ def good(tmp_path_factory, data_dir):
         fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, G_hidden=16, V_hidden=16)
     )
     return (folder / "checkpoint.pt").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def known(data_dir):
+    return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, torch.device("cpu"))

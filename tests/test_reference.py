@@ -4,15 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-import evaluate
-from workshop import classifier, datasets
-
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def known(data_dir):
-    return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -69,28 +61,3 @@ def test_copies_of_the_training_set_are_called_out(measured):
     numbers, floor = measured
     assert numbers["copies"]["memorisation"] < 0.01 * floor["memorisation"]
     assert numbers["real"]["memorisation"] == floor["memorisation"] > 0.05
-
-
-def test_the_classifier_is_good_and_kept(known, data_dir):
-    *_, logits = classifier.classify(known.classifier, known.test.images, CPU)
-    accuracy = (logits.argmax(1) == known.test.labels).double().mean().item()
-    assert accuracy >= (0.985 if len(known.train.images) == 60_000 else 0.95)
-    again = classifier.load_classifier(known.train, known.test, "mnist", data_dir, CPU)
-    for a, b in zip(again.state_dict().values(), known.classifier.state_dict().values()):
-        assert torch.equal(a, b)
-
-
-def test_a_classifier_of_something_else_is_not_used(known, tmp_path, monkeypatch, capsys):
-    trained = []
-    monkeypatch.setattr(classifier, "train_classifier", lambda *a: trained.append(1))
-    for _ in range(2):
-        classifier.load_classifier(known.train, known.test, "mnist", str(tmp_path), CPU)
-    assert len(trained) == 1
-    fewer = datasets.Dataset(known.train.images[:100], known.train.labels[:100], "fewer")
-    classifier.load_classifier(fewer, known.test, "mnist", str(tmp_path), CPU)
-    assert len(trained) == 2
-    (path,) = tmp_path.glob("classifier*.pt")
-    path.write_bytes(path.read_bytes()[:1000])
-    classifier.load_classifier(fewer, known.test, "mnist", str(tmp_path), CPU)
-    assert len(trained) == 3
-    assert "can't be read" in capsys.readouterr().out

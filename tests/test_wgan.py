@@ -1,8 +1,11 @@
 """wgan.py: losses and clipping."""
 
 import pytest
+import torch
 
 import common
+import wgan
+import wgan_gp
 
 
 def test_every_weight_of_the_critic_is_clipped_after_every_step(command_line, monkeypatch):
@@ -20,3 +23,10 @@ def test_every_weight_of_the_critic_is_clipped_after_every_step(command_line, mo
     assert len(seen) == 15
     assert all(value <= c + 1e-8 for value in seen[1:])
     assert max(seen[1:]) == pytest.approx(c)  # and the clip is reached
+
+
+def test_wasserstein_losses():
+    real, fake = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([0.5, -3.0, 1.0])
+    for script in (wgan, wgan_gp):
+        assert script.critic_loss(real, fake).item() == pytest.approx(-0.5 - 0.5)
+        assert script.generator_loss(fake).item() == pytest.approx(0.5)

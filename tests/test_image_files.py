@@ -1,0 +1,29 @@
+"""Images from an .npz file or a folder of PNGs, in either colour."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workshop.errors import UserError
+from workshop.image_files import read_npz, read_pictures
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_kinds_hold_the_same_images(channels, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, channels), np.uint8)
+    np.savez(tmp_path / "a.npz", arr_0=images)
+    for i, image in enumerate(images):
+        Image.fromarray(image.squeeze()).save(tmp_path / f"{i}.png")
+    expected = images.transpose(0, 3, 1, 2)
+    assert (read_npz(tmp_path / "a.npz").numpy() == expected).all()
+    assert (read_pictures(tmp_path).numpy() == expected).all()
+
+
+def test_pictures_of_different_sizes_or_damaged(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    Image.new("L", (9, 9)).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match="must be square, of one size"):
+        read_pictures(tmp_path)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"b\.png can't be read"):
+        read_pictures(tmp_path)
