@@ -185,7 +185,8 @@ def test_same_seed_same_tensors(script, command_line, tmp_path):
     assert command_line(script, *TINY, *small(script), "--out", "c", "--seed", 1)[0] == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
     a, c = (tensors(checkpoints.read_checkpoint(tmp_path / x, None, "cpu")["networks"]) for x in "ac")
-    assert not torch.equal(a["/G/net.0.weight"], c["/G/net.0.weight"])
+    first = next(name for name in a if name.startswith("/G/"))
+    assert not torch.equal(a[first], c[first])
 
 
 def test_an_ordinary_step_does_no_file_work_and_no_host_synchronisation(command_line, tmp_path, monkeypatch):
@@ -242,7 +243,7 @@ def test_an_ordinary_step_does_no_file_work_and_no_host_synchronisation(command_
 
 @every_script
 def test_sampling(script, command_line, tmp_path):
-    assert command_line(script, *TINY, *small(script))[0] == 0
+    assert command_line(script, *TINY, *small(script), "--ema", 0)[0] == 0  # the EMA has not heard of z so early
     folder = tmp_path / "out" / script
     files = {}
     for seed in (0, 0, 1):
