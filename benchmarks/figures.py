@@ -3,7 +3,7 @@
 python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
 python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
 python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
-python -m benchmarks.figures divergences out         docs/divergences.png: f, g_f, samples, of out/div-NAME/fgan-0
+python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 """
 
@@ -33,8 +33,8 @@ class Options:
     kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma"], tyro.conf.Positional]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional]
-    """Folder of the runs. gallery, fashion, twins: of SCRIPT-0; divergences: of div-NAME/fgan-0; gamma: of
-    gamma-NUMBER/began-0; all as evaluate.py --seeds makes them."""
+    """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, twins: of SCRIPT-0; divergences: of
+    fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -79,9 +79,9 @@ def twins(runs: Path) -> Figure:
 
 
 def divergences(runs: Path) -> Figure:
-    names = [name for name in fgan.DIVERGENCES if (runs / f"div-{name}").is_dir()]
+    names = [name for name in fgan.DIVERGENCES if (runs / f"fgan-divergence-{name}-0").is_dir()]
     figure = Figure(figsize=(12, 1.35 * len(names)), layout="constrained")
-    table = figure.subplots(len(names), 4, width_ratios=[1, 1, 1, 4])
+    table = figure.subplots(len(names), 4, width_ratios=[1, 1, 1, 4], squeeze=False)
     u, v = torch.linspace(0.05, 4, 200), torch.linspace(-3, 3, 200)
     for row, name in zip(table, names):
         divergence = fgan.DIVERGENCES[name]
@@ -95,7 +95,7 @@ def divergences(runs: Path) -> Figure:
             axes.grid(alpha=0.3)
             axes.tick_params(labelsize=6)
         row[0].set_ylabel(name, fontsize=7)
-        row[3].imshow(samples(runs / f"div-{name}" / "fgan-0", 24, 12))
+        row[3].imshow(samples(runs / f"fgan-divergence-{name}-0", 24, 12))
         row[3].axis("off")
     for axes, title in zip(table[0], ("f(u)", "g_f(v)", "f*(g_f(v))", "samples")):
         axes.set_title(title, fontsize=9)
