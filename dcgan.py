@@ -25,7 +25,7 @@ ReLU in G with tanh at its end, LeakyReLU in D; weights from N(0, 0.02); Adam wi
 The guideline against fully connected layers is for their scenes of 64 px. For MNIST the authors' own code
 (github.com/Newmu/dcgan_code, folder mnist) has one in each player, and so do these networks: a few strided
 convolutions see strokes, a fully connected layer sees whether the strokes make a digit. Without it many samples
-here were signs of no alphabet (FID 68 in place of 9).
+here were signs of no alphabet (at the same rates FID 68 without, 10 with it: docs/LOG.md).
 
 What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess. Neither
 they nor the losses say how good the images are: the players just hold each other in balance, from poor
