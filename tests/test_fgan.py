@@ -272,8 +272,8 @@ def test_V_is_the_asinh_of_its_last_layer_and_drift_its_mean_square():
 @pytest.mark.parametrize("divergence", ["total_variation", "neyman_chi2", "reverse_kl"])
 @pytest.mark.parametrize("objective", ["minimax", "practical"])
 def test_what_once_ended_in_noise_or_exploded_still_learns(divergence, objective, command_line, tmp_path):
-    """After 400 steps V tells real from generated, and has not run to where g_f is flat."""
-    flags = ("--divergence", divergence, "--generator-objective", objective, "--steps", 400)
+    """After 250 steps V tells real from generated, and has not run to where g_f is flat."""
+    flags = ("--divergence", divergence, "--generator-objective", objective, "--steps", 250)
     code, _, err = command_line("fgan", *flags)
     assert code == 0, err
     rows = list(csv.DictReader((tmp_path / "out/fgan/log.csv").open(encoding="utf-8")))

@@ -13,6 +13,6 @@ def test_training_in_a_cell_shows_the_bar_and_the_samples(tmp_path, data_dir):
     outputs = notebook.cells[0].outputs
     shown = [output for output in outputs if output.output_type == "display_data"]
     assert any("image/png" in output.data for output in shown)
-    assert any("0/20 [" in output.data["text/plain"] for output in shown)  # the bar
+    assert "0/20 [" in str(outputs)  # the bar: a widget where ipywidgets is installed, else text
     assert "gamma 0.5" in str(outputs)
     assert (tmp_path / "run/samples.png").exists()

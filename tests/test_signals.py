@@ -124,6 +124,7 @@ def latest(folder) -> int:
 
 
 def test_the_first_signal_is_noted_the_second_acts():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
     with signals_noted() as noted:
         signal.raise_signal(signal.SIGINT)
         assert noted == [signal.SIGINT]
@@ -133,6 +134,7 @@ def test_the_first_signal_is_noted_the_second_acts():
     with pytest.raises(KeyboardInterrupt):  # and outside all is as before
         signal.raise_signal(signal.SIGINT)
     assert agree_to_stop([]) == 0
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
