@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -33,10 +34,19 @@ def offline():
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory) -> str:
+def shared(tmp_path_factory) -> Path:
+    """One folder for all processes of the tests."""
+    of_this_process = tmp_path_factory.getbasetemp()
+    return of_this_process.parent if "PYTEST_XDIST_WORKER" in os.environ else of_this_process
+
+
+@pytest.fixture(scope="session")
+def data_dir(shared) -> str:
     """The project's own data folder if it holds the full MNIST, else an empty one: the offline digits."""
-    full = ROOT / "data" / "MNIST" / "raw"
-    return str(ROOT / "data") if full.is_dir() else str(tmp_path_factory.mktemp("data"))
+    if (ROOT / "data" / "MNIST" / "raw").is_dir():
+        return str(ROOT / "data")
+    (shared / "data").mkdir(exist_ok=True)
+    return str(shared / "data")
 
 
 def run(*arguments: str, cwd: Path | str = ROOT, timeout: float = 120) -> subprocess.CompletedProcess:
@@ -137,5 +147,7 @@ def good(tmp_path_factory, data_dir):
 
 
 @pytest.fixture(scope="session")
-def known(data_dir):
-    return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, torch.device("cpu"))
+def known(data_dir, shared):
+    """The real digits and their classifier, which one of the tests' processes trains for all."""
+    with FileLock(shared / "classifier.lock"):
+        return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, torch.device("cpu"))

@@ -52,7 +52,7 @@ def test_logs_of_other_columns_leave_a_gap_and_no_log_is_refused(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_two_runs_on_the_command_line(command_line, tmp_path, data_dir, monkeypatch, capfd):
+def test_two_runs_on_the_command_line(command_line, tmp_path, data_dir, known, monkeypatch, capfd):
     assert command_line("fgan", *TINY)[0] == 0
     assert command_line("fgan", *TINY, "--divergence", "kl", "--out", "out/kl")[0] == 0
     words = ["evaluate.py", "out/fgan", "out/kl", "--samples", "150", "--data-dir", data_dir]

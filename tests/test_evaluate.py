@@ -3,7 +3,6 @@
 import io
 import json
 import random
-import subprocess
 import sys
 
 import numpy as np
@@ -17,7 +16,7 @@ import evaluate
 from workshop import report
 
 
-def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir):
+def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir, known):
     assert command_line("dcgan", *TINY)[0] == 0
     assert command_line("dcgan", "--sample", 200)[0] == 0
     folder = tmp_path / "out/dcgan"
@@ -67,12 +66,12 @@ def test_too_few_images(tmp_path, data_dir):
         evaluate.evaluate(str(tmp_path / "few.npz"), options, {})
 
 
-def test_seeds_on_the_command_line(tmp_path, data_dir):
+def test_seeds_on_the_command_line(tmp_path, data_dir, known, monkeypatch, capfd):
     words = ["--seeds", "2", "--flags=--steps 3 --batch-size 8", "--samples", "150", "--data-dir", data_dir]
-    command = [sys.executable, str(ROOT / "evaluate.py"), *words, str(ROOT / "fgan.py")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=200)
-    assert done.returncode == 0, done.stderr
-    row = done.stdout.strip().splitlines()[-1]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *words, str(ROOT / "fgan.py")])
+    monkeypatch.chdir(tmp_path)
+    evaluate.main()
+    row = capfd.readouterr().out.strip().splitlines()[-1]
     assert row.count("±") == len(report.COLUMNS) + 1
     assert (tmp_path / "out/seeds/fgan-1/metrics.json").exists()
 

@@ -36,9 +36,11 @@ class Classifier(nn.Module):
 def load_classifier(train: Dataset, test: Dataset, name: str, data_dir: str, device: torch.device):
     """The classifier of a data set: the one kept under `data_dir` if it was trained on the same, else a new one."""
     images, labels = train.images, train.labels
+    steps = min(1200, 12 * len(images) // 128 + 1)  # of a small set no more than twelve passes
     made_of = {
         "data": train.source,
         "count": len(images),
+        "steps": steps,
         "shape": list(images.shape[1:]),
         "seed": 0,
         "torch": str(torch.__version__),
@@ -53,7 +55,7 @@ def load_classifier(train: Dataset, test: Dataset, name: str, data_dir: str, dev
                 return classifier.eval()
         except Exception as error:  # a damaged file can raise nearly anything; making it anew mends it
             print(f"{path} can't be read ({first_line(error)}): training the classifier again")
-    train_classifier(classifier, images.to(device), labels.to(device))
+    train_classifier(classifier, images.to(device), labels.to(device), steps)
     right = sum(
         (classify(classifier, x, device)[2].argmax(1) == y).sum().item()
         for x, y in zip(test.images.split(1000), test.labels.to(device).split(1000))
@@ -67,7 +69,7 @@ def load_classifier(train: Dataset, test: Dataset, name: str, data_dir: str, dev
     return classifier.eval()
 
 
-def train_classifier(classifier: Classifier, images: Tensor, labels: Tensor, steps: int = 1200) -> None:
+def train_classifier(classifier: Classifier, images: Tensor, labels: Tensor, steps: int) -> None:
     """Adam with a one-cycle learning rate, batches of 128: at most a minute on two cores."""
     torch.manual_seed(0)
     for module in classifier.modules():
