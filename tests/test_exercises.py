@@ -12,6 +12,7 @@ import torch
 from conftest import ROOT, SCRIPTS, tensors
 from test_readme import commands
 
+from benchmarks.figures import exercises
 from workshop.checkpoints import read_checkpoint
 
 PAGE = (ROOT / "docs/exercises.md").read_text(encoding="utf-8")
@@ -44,18 +45,20 @@ def edited(text: str, diff: str) -> str:
 @pytest.mark.parametrize(("script", "diff"), EDITS, ids=[script for script, _ in EDITS])
 def test_an_edit_fits_runs_and_matters(script, diff, command_line, tmp_path, monkeypatch):
     flags = ("--steps", 3, "--batch-size", 8)
-    assert command_line(script, *flags, "--out", "plain")[0] == 0
+    assert command_line(script, *flags, "--out", f"{script}-0")[0] == 0
     copy = tmp_path / f"{script}.py"
     copy.write_text(edited((ROOT / f"{script}.py").read_text(encoding="utf-8"), diff), encoding="utf-8")
     spec = importlib.util.spec_from_file_location(script, copy)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, script, module)
     spec.loader.exec_module(module)
-    code, _, err = command_line(script, *flags, "--out", "edited")
+    code, _, err = command_line(script, *flags, "--out", f"{script}-1")
     assert code == 0, err
-    a, b = (tensors(read_checkpoint(tmp_path / out, script, "cpu")["networks"]) for out in ("plain", "edited"))
+    a, b = (tensors(read_checkpoint(tmp_path / f"{script}-{i}", script, "cpu")["networks"]) for i in (0, 1))
     for network in "GD":
         assert any(not torch.equal(a[k], b[k]) for k in a if k.startswith(f"/{network}/"))
+    titles = [axes.get_title("left") for axes in exercises(tmp_path, script).axes]
+    assert titles == ["without a change", "change 1"]
 
 
 def test_the_page_has_edits():
