@@ -70,6 +70,7 @@ The paper's own constants, on these networks:
 Run it:     python began.py
             python began.py --gamma 0.5
 Compare:    diff began.py began_conv.py
+Exercises:  docs/exercises.md
 Measured (2 cores, full MNIST, 3 seeds): ten classes every time, FID 66.5 ± 5.2; about 110 s.
 """
 
@@ -91,7 +92,7 @@ class Hyperparameters(common.Options):
     gamma: float = 0.95
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
     lambda_k: float = 0.005
-    """λ_k, the gain of the controller: how fast k follows. Fit for an L that is a mean over pixels in [−1, 1]."""
+    """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an L that is a mean over pixels."""
     k_start: float = 0.6
     """k at the first step, in [0, 1]."""
     eta: Literal[1, 2] = 2
@@ -126,7 +127,7 @@ class Hyperparameters(common.Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         common.require(0 < self.gamma <= 1, "--gamma", self.gamma, "in (0, 1]")
-        common.require(0 < self.lambda_k < math.inf, "--lambda-k", self.lambda_k, "above 0")
+        common.require(0 <= self.lambda_k < math.inf, "--lambda-k", self.lambda_k, "0 or more")
         common.require(0 <= self.k_start <= 1, "--k-start", self.k_start, "in [0, 1]")
         common.require(self.patience >= 0, "--patience", self.patience, "0 or more")
         for name in ("G_hidden", "D_hidden"):

@@ -5,6 +5,7 @@ python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same,
 python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
+python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 """
 
 import csv
@@ -30,11 +31,11 @@ from workshop.terminal import read_flags
 class Options:
     """Which picture."""
 
-    kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma"], tyro.conf.Positional]
+    kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises"], tyro.conf.Positional]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional]
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, twins: of SCRIPT-0; divergences: of
-    fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0."""
+    fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -110,15 +111,29 @@ def gamma(runs: Path) -> Figure:
     return figure
 
 
+def exercises(runs: Path, lesson: str) -> Figure:
+    found = sorted(runs.glob(f"{lesson}-[0-9]"))
+    figure = Figure(figsize=(2.4 * len(found), 2.65), layout="constrained")
+    for axes, run in zip(figure.subplots(1, len(found), squeeze=False)[0], found):
+        show(axes, samples(run, 36, 6), "without a change" if run.name.endswith("-0") else f"change {run.name[-1]}")
+    return figure
+
+
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
     draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
-    path = Path("docs") / f"{options.kind}.png"
     try:
-        draw[options.kind](options.runs).savefig(path, dpi=80)
+        if options.kind == "exercises":
+            lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
+            figures = {f"exercises-{lesson}": exercises(options.runs, lesson) for lesson in lessons}
+        else:
+            figures = {options.kind: draw[options.kind](options.runs)}
     except UserError as error:
         sys.exit(f"figures.py: {error}")
-    print(path)
+    for name, figure in figures.items():
+        path = Path("docs") / f"{name}.png"
+        figure.savefig(path, dpi=80)
+        print(path)
 
 
 if __name__ == "__main__":

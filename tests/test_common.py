@@ -65,7 +65,7 @@ WRONG = [
     ("began", ("--steps", "many"), "--steps", "int"),
     ("began_conv", ("--image-size", "31"), "--image-size 31", "power of 2"),
     ("began", ("--eta", "3"), "--eta", "('1', '2')"),
-    ("began", ("--lambda-k", "0"), "--lambda-k 0.0", "above 0"),
+    ("began", ("--lambda-k", "-1"), "--lambda-k -1.0", "0 or more"),
     ("began", ("--k-start", "2"), "--k-start 2.0", "[0, 1]"),
     ("began", ("--lr-D", "-1"), "--lr-D -1.0", "above 0"),
     ("began_conv", ("--head-start", "-1"), "--head-start -1", "0 or more"),
