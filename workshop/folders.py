@@ -89,18 +89,23 @@ def prepare_image(path: Path, size: int, channels: int) -> bytes | str:
     try:
         with Image.open(path) as file:
             file.draft("RGB", (size, size))  # lets a JPEG decode at 1/2, 1/4 or 1/8, never below this size
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-                image = Image.fromarray((np.asarray(image, dtype=np.int64) // 257).astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("L" if channels == 1 else "RGB")
+            image = upright(file).convert("L" if channels == 1 else "RGB")
             image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
             pixels = np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
             return pixels.transpose(2, 0, 1).tobytes()
     except Exception as error:  # the decoders of five formats raise nearly anything on a damaged file
         return first_line(error)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as it is to be seen: turned as its camera says, 8 bits deep, what is transparent on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+        image = Image.fromarray((np.asarray(image, dtype=np.int64) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
 
 
 def guess_channels(files: list[Path]) -> int:
