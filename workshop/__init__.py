@@ -12,6 +12,7 @@
     folders      a folder of one's own images
     pictures     pixels to numbers and back, PNG and GIF files
     curves       curves.png
+    spread       training images or samples that are all alike
 
     settings     hyperparameters as a whole: which a continuation shares, which differ
     log          the logged values: log.csv and its curves

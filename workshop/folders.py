@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import mmap
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,10 +51,10 @@ def load_folder(folder: Path, data_dir: Path, size: int, channels: int) -> Datas
 
 
 def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> None:
-    """Decode `files` with all cores into `cache`; a file that can't be read is named, skipped and counted."""
+    """Decode `files` with all cores into `cache`; those that can't be read are skipped and counted."""
     make_folder(cache.parent)
     part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-    skipped = 0
+    skipped: list[str] = []
     try:
         # Threads are enough: Pillow decodes and resizes outside Python's global lock.
         with (
@@ -69,11 +68,10 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
                     if isinstance(pixels, bytes):
                         stream.write(pixels)
                     else:
-                        skipped += 1
-                        tqdm.write(f"skipped {path}: {pixels}", file=sys.stderr)
+                        skipped.append(f"{path} ({pixels})")
                 bar.update(len(chunk))
-        if skipped == len(files):
-            raise UserError(f"none of the {skipped} images could be read")
+        if len(skipped) == len(files):
+            raise UserError(f"none of the {len(files)} images could be read: {skipped[0]}")
         os.replace(part, cache)
     except OSError as error:
         raise UserError(f"{cache}: {error.strerror or error}: free some space or choose another --data-dir") from error
@@ -81,7 +79,8 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
         with contextlib.suppress(OSError):
             part.unlink()
     if skipped:
-        print(f"skipped {skipped} of {len(files)} files that could not be read as images")
+        named = ", ".join(skipped[:2]) + (", …" if len(skipped) > 2 else "")
+        print(f"skipped {len(skipped)} of {len(files)} files that can't be read as images: {named}")
 
 
 def prepare_image(path: Path, size: int, channels: int) -> bytes | str:
