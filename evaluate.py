@@ -169,7 +169,8 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
     if reference.classifier is None:
-        print(f"{samples.data}: without labels there is no classifier, hence no {', '.join(NEEDS_LABELS)}")
+        print(f"{samples.data}: no labels, hence no classifier and no {', '.join(NEEDS_LABELS)}")
+        print("features of fid_random: random convolutions; it compares on the same images and image size only")
     return Column(target, numbers, common.grid(images[:64]), **samples.run)
 
 

@@ -24,6 +24,7 @@
 
     metrics      FID, KID, Inception Score, precision, recall, density, coverage
     classifier   the small network whose features the metrics compare
+    random_features  the same without labels: a network that was never trained
     reference    the real images that samples are compared with
     image_files  images from an .npz file or a folder of PNGs
     report       tables and the picture of an evaluation
