@@ -128,7 +128,7 @@ def health(runs: Path) -> Figure:
             axes.grid(alpha=0.3)
             axes.legend(fontsize=7)
             axes.tick_params(labelsize=7)
-            axes.set_ylim(0, {"k": 0.5, "balance": 3}.get(keys[0], 1.2))
+            axes.set_ylim(0, {"k": 0.7, "balance": 3.5}.get(keys[0], 1.2))
     return figure
 
 
