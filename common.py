@@ -216,7 +216,7 @@ class Run:
             self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
         about = {"script": self.script, "data": self.dataset.source, "hyperparameters": dataclasses.asdict(hp)}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
-        self.record = Record(hp, about, self.parts, self.picture, self.folder)
+        self.record = Record(hp, about, self.parts, self.samples, grid, self.images, self.folder)
         self.step, self.seconds = 0, 0.0
         seed_everything(hp.seed, 0)
 
@@ -285,10 +285,10 @@ class Run:
         given = "".join(f"; {name} {value}" for name, value in changed(self.hp).items())
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 
-    def picture(self, seed: int, n: int) -> Image.Image:
-        """A grid of n images from the noise of a seed."""
+    def samples(self, seed: int, n: int) -> Tensor:
+        """n images from the noise of a seed."""
         z = noise_from_seed(seed, n, self.hp.z_dim).to(self.device)
-        return grid(generate(self.parts.get("G_ema", self.parts["G"]), z))
+        return generate(self.parts.get("G_ema", self.parts["G"]), z)
 
     def end(self, stop: int) -> None:
         """After the last step: the last pictures, or how to go on."""

@@ -24,8 +24,10 @@ Features are the last hidden layer (128 numbers) of a small classifier, trained 
 and kept under data/. Inception, which these metrics are named after, knows no digits. So the numbers compare
 with each other, and not with those of papers. For the neighbourhoods the classifier's convolutional maps are
 added (256 numbers): in the last layer alone pure noise is as close to digits as digits are to each other, with
-a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence no classifier: then the
-neighbourhoods are those of the pixels, and fid, kid, inception_score and classes are null.
+a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence no classifier: then fid, kid,
+inception_score and classes are null, the neighbourhoods are those of the pixels, and there is
+
+    fid_random  the fid on features of random, untrained convolutions (docs/own-images.md: what it sees, what not)
 """
 
 import importlib
@@ -169,7 +171,8 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
     if reference.classifier is None:
-        print(f"{samples.data}: without labels there is no classifier, hence no {', '.join(NEEDS_LABELS)}")
+        print(f"{samples.data}: no labels, hence no classifier and no {', '.join(NEEDS_LABELS)}")
+        print("features of fid_random: random convolutions; it compares on the same images and image size only")
     return Column(target, numbers, common.grid(images[:64]), **samples.run)
 
 

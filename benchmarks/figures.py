@@ -6,6 +6,8 @@ python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
+python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
+                                                     out/strong-D and out/collapsed
 """
 
 import csv
@@ -18,6 +20,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 from matplotlib.figure import Figure
+from PIL import Image
 
 import common
 import fgan
@@ -31,11 +34,14 @@ from workshop.terminal import read_flags
 class Options:
     """Which picture."""
 
-    kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises"], tyro.conf.Positional]
+    kind: Annotated[
+        Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health"], tyro.conf.Positional
+    ]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional]
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, twins: of SCRIPT-0; divergences: of
-    fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER."""
+    fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER;
+    health: of three runs of began_conv.py."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -119,9 +125,28 @@ def exercises(runs: Path, lesson: str) -> Figure:
     return figure
 
 
+def health(runs: Path) -> Figure:
+    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    names = {"good": "a good run", "strong-D": "D too strong", "collapsed": "G collapsed"}
+    table = figure.subplots(4, 3, height_ratios=[3, 2, 2, 2])
+    for column, (name, title) in zip(table.T, names.items()):
+        rows = list(csv.DictReader((runs / name / "log.csv").open(encoding="utf-8")))
+        last = sorted((runs / name / "samples").glob("*.png"))[-1]
+        show(column[0], Image.open(last), f"{title}: step {int(last.stem)}")
+        steps = [int(row["step"]) for row in rows]
+        for axes, keys in zip(column[1:], (("L_real", "L_fake", "M"), ("k",), ("balance", "balance_target"))):
+            for key in keys:
+                axes.plot(steps, [float(row[key]) for row in rows], label=key)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=7)
+            axes.tick_params(labelsize=7)
+            axes.set_ylim(0, {"k": 0.7, "balance": 3.5}.get(keys[0], 1.2))
+    return figure
+
+
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
+    draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma, health)}
     try:
         if options.kind == "exercises":
             lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})

@@ -31,7 +31,18 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     run, npz, pictures = (evaluate.evaluate(str(target), options, references).numbers for target in targets)
     assert run == npz == pictures
     assert evaluate.evaluate(str(folder), options, {}).numbers == run  # and again
-    keys = {"fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "class_share"}
+    keys = {
+        "fid",
+        "fid_random",
+        "kid",
+        "inception_score",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "classes",
+        "class_share",
+    }
     keys |= {"memorisation", "samples"}
     for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs/metrics.json"):
         written = json.loads(path.read_text(encoding="utf-8"))
@@ -52,11 +63,18 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
     numbers = evaluate.evaluate("out/wgan_gp", options, {}).numbers
     assert numbers["fid"] is None
+    assert numbers["fid_random"] > 5 * numbers["floor"]["fid_random"] > 0
     assert numbers["classes"] is None
     assert 0 <= numbers["precision"] <= 1
     assert numbers["floor"]["recall"] > 0.3
     assert numbers["memorisation"] > 0
-    assert "no classifier" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "no classifier" in out
+    assert "random convolutions" in out
+    evaluate.compare([evaluate.evaluate("out/wgan_gp", options, {})], tmp_path / "compare.png")
+    table = [line.split()[0] for line in capfd.readouterr().out.splitlines()]
+    assert "fid_random" in table
+    assert "fid" not in table
 
 
 def test_too_few_images(tmp_path, data_dir):

@@ -86,19 +86,29 @@ def test_modes_rotation_and_crop(tmp_path):
     assert (image > 180).all()  # the filter's ringing at the edge of the crop
 
 
-def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, capfd):
+def test_a_folder_of_which_a_third_is_broken(tmp_path, capfd):
+    """One line, and the rest is used; not a line for each file."""
     folder = tmp_path / "f"
     folder.mkdir()
-    for i in range(5):
+    for i in range(6):
         colour_shape((40, 40), i).save(folder / f"{i}.png")
-    (folder / "broken.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    for name in ("broken.png", "cut.png"):
+        (folder / name).write_bytes((folder / "1.png").read_bytes()[:60])
     (folder / "text.jpg").write_text("no picture")
     dataset = common.load_images(str(folder), str(tmp_path))
     out, err = capfd.readouterr()
-    assert len(dataset.images) == 5
-    assert "broken.png" in err
-    assert "text.jpg" in err
-    assert "skipped 2 of 7" in out
+    assert len(dataset.images) == 6
+    assert out.count("\n") == 1
+    assert "skipped 3 of 9" in out
+    assert "broken.png" in out
+    assert "skipped" not in err
+
+
+def test_a_folder_that_is_all_broken(tmp_path):
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "text.jpg").write_text("no picture")
+    with pytest.raises(common.UserError, match=r"none of the 1 images could be read: .*text\.jpg"):
+        common.load_images(str(tmp_path / "f"), str(tmp_path))
 
 
 def test_a_folder_without_images(tmp_path, command_line):

@@ -12,6 +12,7 @@
     folders      a folder of one's own images
     pictures     pixels to numbers and back, PNG and GIF files
     curves       curves.png
+    spread       training images or samples that are all alike
 
     settings     hyperparameters as a whole: which a continuation shares, which differ
     log          the logged values: log.csv and its curves
@@ -23,6 +24,7 @@
 
     metrics      FID, KID, Inception Score, precision, recall, density, coverage
     classifier   the small network whose features the metrics compare
+    random_features  the same without labels: a network that was never trained
     reference    the real images that samples are compared with
     image_files  images from an .npz file or a folder of PNGs
     report       tables and the picture of an evaluation

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import mmap
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,10 +51,10 @@ def load_folder(folder: Path, data_dir: Path, size: int, channels: int) -> Datas
 
 
 def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> None:
-    """Decode `files` with all cores into `cache`; a file that can't be read is named, skipped and counted."""
+    """Decode `files` with all cores into `cache`; those that can't be read are skipped and counted."""
     make_folder(cache.parent)
     part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-    skipped = 0
+    skipped: list[str] = []
     try:
         # Threads are enough: Pillow decodes and resizes outside Python's global lock.
         with (
@@ -69,11 +68,10 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
                     if isinstance(pixels, bytes):
                         stream.write(pixels)
                     else:
-                        skipped += 1
-                        tqdm.write(f"skipped {path}: {pixels}", file=sys.stderr)
+                        skipped.append(f"{path} ({pixels})")
                 bar.update(len(chunk))
-        if skipped == len(files):
-            raise UserError(f"none of the {skipped} images could be read")
+        if len(skipped) == len(files):
+            raise UserError(f"none of the {len(files)} images could be read: {skipped[0]}")
         os.replace(part, cache)
     except OSError as error:
         raise UserError(f"{cache}: {error.strerror or error}: free some space or choose another --data-dir") from error
@@ -81,7 +79,8 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
         with contextlib.suppress(OSError):
             part.unlink()
     if skipped:
-        print(f"skipped {skipped} of {len(files)} files that could not be read as images")
+        named = ", ".join(skipped[:2]) + (", …" if len(skipped) > 2 else "")
+        print(f"skipped {len(skipped)} of {len(files)} files that can't be read as images: {named}")
 
 
 def prepare_image(path: Path, size: int, channels: int) -> bytes | str:
@@ -89,18 +88,23 @@ def prepare_image(path: Path, size: int, channels: int) -> bytes | str:
     try:
         with Image.open(path) as file:
             file.draft("RGB", (size, size))  # lets a JPEG decode at 1/2, 1/4 or 1/8, never below this size
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-                image = Image.fromarray((np.asarray(image, dtype=np.int64) // 257).astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("L" if channels == 1 else "RGB")
+            image = upright(file).convert("L" if channels == 1 else "RGB")
             image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
             pixels = np.asarray(image, dtype=np.uint8).reshape(size, size, channels)
             return pixels.transpose(2, 0, 1).tobytes()
     except Exception as error:  # the decoders of five formats raise nearly anything on a damaged file
         return first_line(error)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image as it is to be seen: turned as its camera says, 8 bits deep, what is transparent on white."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+        image = Image.fromarray((np.asarray(image, dtype=np.int64) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
 
 
 def guess_channels(files: list[Path]) -> int:

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from PIL import Image
+from torch import Tensor
 
 from workshop.board import Board
 from workshop.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
 from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
-from workshop.pictures import save_animation, save_picture
+from workshop.pictures import save_animation, save_picture, to_uint8
 from workshop.processes import rank
+from workshop.spread import Spread
 from workshop.terminal import quote, say, show
 
 
@@ -18,11 +20,23 @@ class Record:
     """The record of one run. All processes call its methods together; process 0 alone writes.
 
     hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the
-    training changes, by name; picture(seed, n): a grid of n images from the noise of a seed.
+    training changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; grid: how
+    images become a picture; real: the training images.
     """
 
-    def __init__(self, hp, about: dict, parts: Parts, picture: Callable[[int, int], Image.Image], folder) -> None:
-        self.hp, self.about, self.parts, self.picture, self.folder = hp, about, parts, picture, folder
+    def __init__(
+        self,
+        hp,
+        about: dict,
+        parts: Parts,
+        samples: Callable[[int, int], Tensor],
+        grid: Callable[[Tensor], Image.Image],
+        real: Tensor,
+        folder,
+    ) -> None:
+        self.hp, self.about, self.parts, self.folder = hp, about, parts, folder
+        self.samples, self.grid = samples, grid
+        self.spread = Spread(real)
         self.log = Log(folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
 
@@ -38,6 +52,8 @@ class Record:
     def begin(self, step: int) -> None:
         """Before the first step, or after `step` steps that are restored."""
         self.log.start_file()
+        for line in self.spread.remarks(self.hp.batch_size):
+            say(line)
         if self.hp.tensorboard and rank() == 0:
             self.board = Board(self.folder, self.about["hyperparameters"], step)
         if step == 0:
@@ -64,7 +80,9 @@ class Record:
     def save_grid(self, step: int) -> None:
         """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared."""
         if rank() == 0:
-            picture = self.picture(self.hp.seed, 64)
+            images = to_uint8(self.samples(self.hp.seed, 64))
+            self.spread.look(images, step, step == self.hp.steps)
+            picture = self.grid(images)
             save_picture(picture, self.folder / "samples" / f"{step:06d}.png")
             if self.board is not None:
                 self.board.picture(picture, step)
@@ -90,7 +108,7 @@ class Record:
         """The last pictures of a run that has done all its steps, its last numbers, and what to do next."""
         if rank() > 0:
             return
-        picture = self.picture(self.hp.sample_seed, 100)
+        picture = self.grid(self.samples(self.hp.sample_seed, 100))
         save_picture(picture, self.folder / "samples.png")
         frames = sorted(p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal())
         save_animation([p for p in frames if int(p.stem) <= step], self.folder / "training.gif")

@@ -7,10 +7,22 @@ from torch import Tensor
 from workshop.classifier import classify, load_classifier
 from workshop.datasets import Dataset
 from workshop.metrics import fid, inception_score, kid, nearest, neighbourhoods
+from workshop.random_features import random_features
 
 MAPS_WEIGHT = 8.0  # gives the maps a norm comparable with that of the features: 47 to 41 on MNIST
 
-SCALARS = ("fid", "kid", "inception_score", "precision", "recall", "density", "coverage", "classes", "memorisation")
+SCALARS = (
+    "fid",
+    "fid_random",
+    "kid",
+    "inception_score",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "classes",
+    "memorisation",
+)
 NEEDS_LABELS = ("fid", "kid", "inception_score", "classes")
 
 
@@ -36,10 +48,10 @@ class Reference:
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """For uint8 images: features for fid and kid, features for neighbourhoods, logits.
 
-        Without a classifier the pixels serve, and there are no logits.
+        Without a classifier a random network and the pixels serve, and there are no logits.
         """
         if self.classifier is None:
-            return pixels(images, self.device), pixels(images, self.device), None
+            return random_features(images, self.device), pixels(images, self.device), None
         features, maps, logits = classify(self.classifier, images, self.device)
         return features, torch.cat([features, MAPS_WEIGHT * maps], dim=1), logits
 
@@ -58,7 +70,9 @@ class Reference:
         numbers = dict.fromkeys(SCALARS)
         numbers |= neighbourhoods(real_points, fake_points, k)
         numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
-        if logits is not None:
+        if logits is None:
+            numbers["fid_random"] = fid(real, fake)
+        else:
             share = logits.argmax(1).bincount(minlength=logits.shape[1]).double() / len(images)
             numbers |= {"fid": fid(real, fake), "kid": kid(real, fake), "inception_score": inception_score(logits)}
             # covered: at least a tenth of the share that it would have if all were equally frequent

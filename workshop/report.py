@@ -18,7 +18,8 @@ def print_table(headings: list[list[str]], columns: list[dict]) -> None:
     for i in range(max(map(len, headings))):
         print_row("", [heading[i] if i < len(heading) else "" for heading in headings], width)
     for key in (*SCALARS, "samples"):
-        print_row(key, [in_table(numbers[key]) for numbers in columns], width)
+        if any(numbers[key] is not None for numbers in columns):
+            print_row(key, [in_table(numbers[key]) for numbers in columns], width)
 
 
 def print_row(name: str, cells: list[str], width: int) -> None:
@@ -31,15 +32,17 @@ def in_table(number: float | int | None) -> str:
 
 def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]]) -> None:
     """A Markdown table: mean ± standard deviation over seeds."""
-    print("| script | " + " | ".join(COLUMNS) + " | seconds |")
-    print("|---" * (len(COLUMNS) + 2) + "|")
+    every = [run for runs in results.values() for run in runs]
+    keys = [key for key in ("fid_random", *COLUMNS) if any(run[key] is not None for run in every)]
+    print("| script | " + " | ".join(keys) + " | seconds |")
+    print("|---" * (len(keys) + 2) + "|")
     for script, runs in results.items():
-        cells = [spread([run[key] for run in runs]) for key in COLUMNS] + [spread(seconds[script])]
+        cells = [spread([run[key] for run in runs]) for key in keys] + [spread(seconds[script])]
         print(f"| {script} | " + " | ".join(cells) + " |")
     first, *others = results
     for script in others:  # the same seeds, so the differences can be taken seed by seed
-        differences = [paired(results[script], results[first], key) for key in COLUMNS]
-        print(f"{script} − {first}, seed by seed: {', '.join(map(' '.join, zip(COLUMNS, differences)))}")
+        differences = [paired(results[script], results[first], key) for key in keys]
+        print(f"{script} − {first}, seed by seed: {', '.join(map(' '.join, zip(keys, differences)))}")
 
 
 def paired(ours: list[dict], theirs: list[dict], key: str) -> str:

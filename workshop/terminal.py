@@ -28,9 +28,10 @@ def read_flags(Options: type, program: str, doc: str | None):
 
 
 def say(text: str) -> None:
-    """Print, in process 0 alone."""
+    """Print, in process 0 alone; in a terminal above the bar, if there is one."""
     if rank() == 0:
-        print(text, flush=True)
+        (tqdm.write if sys.stderr.isatty() else print)(text)
+        sys.stdout.flush()
 
 
 def where(device: torch.device, bfloat16: bool) -> str:

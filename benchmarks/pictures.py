@@ -1,0 +1,117 @@
+"""Folders of colour pictures that anyone can have, to train on; the sources are two of Debian's packages and your own.
+
+python -m benchmarks.pictures emoji FOLDER              the pictograms of a colour font: 3,926 of 136×128 pixels
+python -m benchmarks.pictures pieces FOLDER [IMAGES…]   photographs and paintings, cut into some thousand squares
+"""
+
+import itertools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from PIL import Image
+from tqdm import tqdm
+
+from workshop.errors import UserError, require
+from workshop.files import make_folder
+from workshop.folders import IMAGE_SUFFIXES, upright
+from workshop.terminal import read_flags
+
+
+@dataclass(kw_only=True)
+class Options:
+    """What, and whereto."""
+
+    kind: Annotated[Literal["emoji", "pieces"], tyro.conf.Positional]
+    """emoji: of Debian's fonts-noto-color-emoji; pieces: of large pictures."""
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Where the pictures go."""
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional] = (
+        Path("/usr/share/wallpapers"),
+        Path("/usr/share/backgrounds"),
+    )
+    """Of pieces: files or folders, with their subfolders. The default is where Debian's packages
+    plasma-workspace-wallpapers and gnome-backgrounds put theirs."""
+    font: Path = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
+    """Of emoji: a font with a CBDT table."""
+    size: int = 128
+    """Height = width of a piece in pixels."""
+    rows: int = 8
+    """Pieces along the shorter side of a picture, which is first made smaller to fit."""
+    plain: float = 8.0
+    """Pieces whose pixels, of 0…255, have a smaller standard deviation than this are sky or wall: left out."""
+
+    def __post_init__(self) -> None:
+        require(8 <= self.size <= 1024, "--size", self.size, "8 to 1024")
+        require(self.rows >= 1, "--rows", self.rows, "at least 1")
+
+
+def emoji(options: Options) -> int:
+    """Write the PNGs of the font's first strike, as they are. Returns how many."""
+    from fontTools.ttLib import TTFont, TTLibError  # it comes with matplotlib
+
+    try:
+        glyphs = TTFont(options.font)["CBDT"].strikeData[0]
+    except (OSError, TTLibError, KeyError) as error:
+        way_out = "apt install fonts-noto-color-emoji, or --font PATH"
+        raise UserError(f"{options.font} is not there, or no font of coloured bitmaps: {way_out}") from error
+    for name, glyph in glyphs.items():
+        (options.folder / f"{name}.png").write_bytes(glyph.imageData)
+    return len(glyphs)
+
+
+def pieces(options: Options) -> int:
+    """Cut pictures into squares. What can't be read is counted, what is too small for `rows` of them too."""
+    found = [file for path in options.images for file in (path.rglob("*") if path.is_dir() else [path])]
+    found = {file.resolve() for file in found if file.suffix.lower() in IMAGE_SUFFIXES | {".jxl", ".svg", ".avif"}}
+    files = sorted(found)  # each once: those packages have one picture under many names
+    if not files:
+        places = ", ".join(map(str, options.images))
+        way_out = "name files or folders, or apt install plasma-workspace-wallpapers gnome-backgrounds"
+        raise UserError(f"no pictures in {places}: {way_out}")
+    unreadable, small, plain, written = [], 0, 0, 0
+    for file in tqdm(files, desc="cutting", unit="", disable=None):
+        try:
+            with Image.open(file) as opened:
+                image = upright(opened).convert("RGB")
+        except (OSError, SyntaxError, ValueError):  # a format that Pillow does not know, or a damaged file
+            unreadable.append(file.suffix)
+            continue
+        if min(image.size) < options.size * options.rows:
+            small += 1
+            continue
+        for square in cut(image, options.size, options.rows):
+            if np.asarray(square).std((0, 1)).max() < options.plain:
+                plain += 1
+            else:
+                square.save(options.folder / f"{written:06d}.png")
+                written += 1
+    if unreadable:
+        print(f"skipped {len(unreadable)} files that Pillow can't read ({', '.join(sorted(set(unreadable)))})")
+    print(f"skipped {small} pictures below {options.size * options.rows} pixels and {plain} pieces without content")
+    return written
+
+
+def cut(image: Image.Image, size: int, rows: int) -> list[Image.Image]:
+    """Squares of `size` pixels, side by side, of a picture whose shorter side is first made rows·size pixels long."""
+    scale = rows * size / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    corners = itertools.product(range(0, image.height - size + 1, size), range(0, image.width - size + 1, size))
+    return [image.crop((left, top, left + size, top + size)) for top, left in corners]
+
+
+def main() -> None:
+    options = read_flags(Options, "python -m benchmarks.pictures", __doc__)
+    try:
+        make_folder(options.folder)
+        count = {"emoji": emoji, "pieces": pieces}[options.kind](options)
+    except UserError as error:
+        sys.exit(f"pictures.py: {error}")
+    print(f"{count} pictures in {options.folder}")
+
+
+if __name__ == "__main__":
+    main()
