@@ -81,6 +81,10 @@ WRONG = [
     ("fgan", ("--pi", "1"), "--pi 1.0", "(0, 1)"),
     ("fgan", ("--device", "tpu"), "--device", "cuda"),
     ("fgan", ("--seed", "-1"), "--seed -1", "0 or more"),
+    ("fgan", ("--out", " "), "--out ' '", "name of a folder"),
+    ("fgan", ("--out", "a\0b"), r"--out 'a\x00b'", "name of a folder"),
+    ("fgan", ("--data-dir", "\ud800"), r"--data-dir '\ud800'", "name of a folder"),
+    ("fgan", ("--data", "\udcff"), "--data ?", "existing folder"),
 ]
 
 
@@ -205,7 +209,7 @@ def test_an_ordinary_step_does_no_file_work_and_no_host_synchronisation(command_
 
         def spy(self, *a, _name=name, _original=original, **k):
             # PyTorch's optimizers look at their own step counters, which live on the CPU
-            if watching["on"] and "torch/optim" not in sys._getframe(1).f_code.co_filename:
+            if watching["on"] and "torch/optim" not in Path(sys._getframe(1).f_code.co_filename).as_posix():
                 synced.append(_name)
             return _original(self, *a, **k)
 
