@@ -25,7 +25,11 @@ def read_flags(Options: type, program: str, doc: str | None):
     for stream in (sys.stdout, sys.stderr):  # where γ can not be shown, ? is, in place of a traceback
         if hasattr(stream, "reconfigure"):  # not so in a notebook
             stream.reconfigure(errors="replace")
-    return tyro.cli(Options, prog=program, description=first_line(doc))
+    try:
+        return tyro.cli(Options, prog=program, description=first_line(doc))
+    except ValueError as error:  # of the dataclass's own checks: only the newest tyro tells them by itself
+        print(f"{program}: {first_line(error)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def say(text: str) -> None:
