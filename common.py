@@ -14,10 +14,8 @@ What happens behind these lines (files, checkpoints, signals, several processes 
 """
 
 import contextlib
-import dataclasses
 import inspect
 import io
-import json
 import math
 import sys
 import time
@@ -36,7 +34,7 @@ from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_h
 from workshop.datasets import BUILT_IN, Dataset, load_built_in
 from workshop.ema import EMA
 from workshop.errors import UserError, flag, require
-from workshop.files import write_file
+from workshop.files import can_be_a_path, write_file
 from workshop.folders import load_folder
 from workshop.machine import choose_device, prepare_machine, use_bfloat16
 from workshop.pictures import save_picture, to_float, to_uint8
@@ -50,11 +48,10 @@ from workshop.processes import (
     world_size,
 )
 from workshop.record import Record
-from workshop.run_folder import take_folder
 from workshop.seeds import seed_everything
 from workshop.settings import INTERVALS, changed, fixed
 from workshop.signals import agree_to_stop, end_by, signals_noted
-from workshop.terminal import command, progress_bar, read_flags, say, where
+from workshop.terminal import how_to_resume, progress_bar, read_flags, say, where
 
 __all__ = [
     "EMA",
@@ -123,7 +120,9 @@ class Options:
         require(not (self.resume and self.overwrite), "--resume --overwrite", "", "one of the two")
         if self.out is None:
             self.out = f"out/{script_name(type(self))}"
-        require(self.out.strip() != "", "--out", repr(self.out), "the name of a folder")
+        for name in ("out", "data_dir"):
+            value = getattr(self, name)
+            require(can_be_a_path(value), flag(name), repr(value), "the name of a folder")
 
 
 def load_images(
@@ -211,12 +210,9 @@ class Run:
         self.checkpoint = read_checkpoint(self.folder, self.script, "cpu") if hp.resume else None
         if self.checkpoint is not None:
             refuse_other_hyperparameters(fixed(hp), self.checkpoint["hyperparameters"], self.folder)
-        with main_process_first():
-            settings = json.dumps(dataclasses.asdict(hp), indent=2).encode()
-            self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
-        about = {"script": self.script, "data": self.dataset.source, "hyperparameters": dataclasses.asdict(hp)}
+        about = {"script": self.script, "data": self.dataset.source}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
-        self.record = Record(hp, about, self.parts, self.samples, grid, self.images, self.folder)
+        self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
         self.step, self.seconds = 0, 0.0
         seed_everything(hp.seed, 0)
 
@@ -250,30 +246,31 @@ class Run:
         writing a checkpoint.
         """
         self.parts.update(parts)
-        if self.checkpoint is not None:
-            self.step, self.seconds = self.record.restore(self.checkpoint)
-            if self.step >= self.hp.steps:
-                say(f"{self.folder} has its {self.step} steps already; for more: --resume --steps {2 * self.step}")
-                return
-        self.announce()
-        self.record.begin(self.step)
-        started, stop = time.perf_counter() - self.seconds, 0
-        with progress_bar(self.hp.steps, self.step) as bar, signals_noted() as noted:
-            while self.step < self.hp.steps and not stop:
-                seed_everything(self.hp.seed, self.step + 1)
-                # No cache of cast weights: it would go stale when an optimizer changes them
-                with torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False):
-                    yield self.step + 1
-                self.step += 1
-                self.seconds = time.perf_counter() - started
-                stop = agree_to_stop(noted)
-                bar.update()
-                row = self.record.after_step(self.step, self.seconds, bool(stop))
-                if row is not None:
-                    bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()}, refresh=False)
-                if self.step % 100 == 0:
-                    self.dataset.forget_pages()
-        self.end(stop)
+        with contextlib.closing(self.record):
+            if self.checkpoint is not None:
+                self.step, self.seconds = self.record.restore(self.checkpoint)
+                if self.step >= self.hp.steps:
+                    say(f"{self.folder} has its {self.step} steps already; for more: --resume --steps {2 * self.step}")
+                    return
+            self.announce()
+            self.record.begin(self.step)
+            started, stop = time.perf_counter() - self.seconds, 0
+            with progress_bar(self.hp.steps, self.step) as bar, signals_noted() as noted:
+                while self.step < self.hp.steps and not stop:
+                    seed_everything(self.hp.seed, self.step + 1)
+                    # No cache of cast weights: it would go stale when an optimizer changes them
+                    with torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False):
+                        yield self.step + 1
+                    self.step += 1
+                    self.seconds = time.perf_counter() - started
+                    stop = agree_to_stop(noted)
+                    bar.update()
+                    row = self.record.after_step(self.step, self.seconds, bool(stop))
+                    if row is not None:
+                        bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()}, refresh=False)
+                    if self.step % 100 == 0:
+                        self.dataset.forget_pages()
+            self.end(stop)
 
     def announce(self) -> None:
         """Say in one line what runs where, and which hyperparameters differ from the defaults."""
@@ -296,9 +293,7 @@ class Run:
         if done:
             self.record.finish(self.step, self.seconds)
         else:
-            say(f"stopped after step {self.step}, its checkpoint is written; go on with: {command()} --resume")
-        if self.lock is not None:
-            self.lock.release()
+            say(f"stopped after step {self.step}, its checkpoint is written; go on with: {how_to_resume(self.script)}")
         if stop and not done:
             end_by(stop)
 

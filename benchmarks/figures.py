@@ -87,6 +87,8 @@ def twins(runs: Path) -> Figure:
 
 def divergences(runs: Path) -> Figure:
     names = [name for name in fgan.DIVERGENCES if (runs / f"fgan-divergence-{name}-0").is_dir()]
+    if not names:
+        raise UserError(f"{runs} holds no runs that are called fgan-divergence-NAME-0")
     figure = Figure(figsize=(12, 1.35 * len(names)), layout="constrained")
     table = figure.subplots(len(names), 4, width_ratios=[1, 1, 1, 4], squeeze=False)
     u, v = torch.linspace(0.05, 4, 200), torch.linspace(-3, 3, 200)
@@ -111,6 +113,8 @@ def divergences(runs: Path) -> Figure:
 
 def gamma(runs: Path) -> Figure:
     found = sorted(runs.glob("gamma-*"))
+    if not found:
+        raise UserError(f"{runs} holds no folders that are called gamma-NUMBER")
     figure = Figure(figsize=(9, 1.7 * len(found)), layout="constrained")
     for axes, folder in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found):
         show(axes, samples(folder / "began-0", 32, 16), f"γ = {folder.name.removeprefix('gamma-')}")

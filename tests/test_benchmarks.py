@@ -11,7 +11,7 @@ import torch
 from conftest import ROOT, SCRIPTS
 
 import common
-from benchmarks import measuring, speed, textbook
+from benchmarks import figures, measuring, speed, textbook
 from workshop.ema import EMA
 
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def main()" in p.read_text(encoding="utf-8"))
@@ -121,3 +121,12 @@ def test_a_training_can_be_watched(data_dir):
 
     measuring.watch("fgan", look, data_dir=data_dir)
     assert seen == [({"bound", "loss_G", "T_real", "T_fake"}, (3, 1, 28, 28))] * 2
+
+
+@pytest.mark.parametrize("kind", ["gallery", "twins", "divergences", "gamma"])
+def test_a_folder_without_runs_has_no_pictures(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["figures.py", kind, str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        figures.main()
+    assert str(tmp_path) in stop.value.code
+    assert "\n" not in stop.value.code

@@ -6,6 +6,8 @@ import sys
 from conftest import ROOT, TINY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import fgan
+
 
 def read(folder) -> EventAccumulator:
     events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
@@ -43,3 +45,16 @@ def test_tensorboard_is_imported_only_when_asked_for():
     program = "import sys, common, fgan; print('tensorboard' in sys.modules, 'matplotlib.figure' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_run_that_stops_has_written_all_its_points(command_line, tmp_path, monkeypatch):
+    """TensorBoard's writer keeps them in memory for two minutes, unless it is closed."""
+    real, calls = fgan.generator_loss, []
+
+    def sabotaged(*arguments):
+        calls.append(1)
+        return real(*arguments) * (float("nan") if len(calls) == 8 else 1.0)
+
+    monkeypatch.setattr(fgan, "generator_loss", sabotaged)
+    assert command_line("fgan", *TINY[2:], "--steps", 20, "--tensorboard")[0] == 1
+    assert [point.step for point in read(tmp_path / "out/fgan").Scalars("bound")] == [2, 4, 6]

@@ -7,6 +7,7 @@ import pickle
 import random
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_resuming_another_run_is_refused(command_line, tmp_path):
     for script, flags, words in [
         ("fgan", ("--divergence", "kl"), "--divergence gan"),
         ("began", ("--out", "out/fgan"), "written by fgan.py, not began.py"),
-        ("fgan", ("--out", "nowhere"), "there is no nowhere/checkpoint.pt"),
+        ("fgan", ("--out", "nowhere"), f"there is no {Path('nowhere/checkpoint.pt')}"),
     ]:
         code, _, err = command_line(script, *TINY[2:], *small(script), "--steps", 9, "--resume", *flags)
         assert code == 1

@@ -2,6 +2,7 @@
 
 import torch
 
+import common
 from workshop import classifier, datasets
 
 CPU = torch.device("cpu")
@@ -30,3 +31,14 @@ def test_a_classifier_of_something_else_is_not_used(known, tmp_path, monkeypatch
     classifier.load_classifier(fewer, known.test, "mnist", str(tmp_path), CPU)
     assert len(trained) == 3
     assert "can't be read" in capsys.readouterr().out
+
+
+def test_a_data_folder_that_none_may_write(tmp_path, data_dir, monkeypatch, capfd):
+    """It serves all the same; the classifier is not kept, and that is said."""
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setattr(classifier, "train_classifier", lambda *_: None)
+    digits = common.load_images("mnist", data_dir, train=False)
+    digits.images, digits.labels = digits.images[:100], digits.labels[:100]
+    known = classifier.load_classifier(digits, digits, "mnist", str(tmp_path / "file"), CPU)
+    assert not known.training
+    assert "not kept, so it will be trained again next time" in capfd.readouterr().out

@@ -64,7 +64,7 @@ WRONG = [
     ("began", ("--data", "nowhere"), "--data nowhere", "mnist"),
     ("began", ("--steps", "many"), "--steps", "int"),
     ("began_conv", ("--image-size", "31"), "--image-size 31", "power of 2"),
-    ("began", ("--eta", "3"), "--eta", "('1', '2')"),
+    ("began", ("--eta", "3"), "--eta", "'2'"),
     ("began", ("--lambda-k", "-1"), "--lambda-k -1.0", "0 or more"),
     ("began", ("--k-start", "2"), "--k-start 2.0", "[0, 1]"),
     ("began", ("--lr-D", "-1"), "--lr-D -1.0", "above 0"),
@@ -81,6 +81,9 @@ WRONG = [
     ("fgan", ("--pi", "1"), "--pi 1.0", "(0, 1)"),
     ("fgan", ("--device", "tpu"), "--device", "cuda"),
     ("fgan", ("--seed", "-1"), "--seed -1", "0 or more"),
+    ("fgan", ("--out", " "), "--out ' '", "name of a folder"),
+    ("fgan", ("--out", "a\0b"), r"--out 'a\x00b'", "name of a folder"),
+    ("fgan", ("--data", "\udcff"), "--data ?", "existing folder"),
 ]
 
 
@@ -93,6 +96,13 @@ def test_a_wrong_flag_is_named_and_nothing_is_written(script, arguments, named, 
     assert allowed in text
     assert "Traceback" not in text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
+def test_what_can_not_be_a_path_is_refused(name):
+    for field in ("out", "data_dir"):
+        with pytest.raises(ValueError, match=f"{common.flag(field)} .*: must be the name of a folder"):
+            common.Options(**{field: name})
 
 
 @every_script
@@ -205,7 +215,7 @@ def test_an_ordinary_step_does_no_file_work_and_no_host_synchronisation(command_
 
         def spy(self, *a, _name=name, _original=original, **k):
             # PyTorch's optimizers look at their own step counters, which live on the CPU
-            if watching["on"] and "torch/optim" not in sys._getframe(1).f_code.co_filename:
+            if watching["on"] and "torch/optim" not in Path(sys._getframe(1).f_code.co_filename).as_posix():
                 synced.append(_name)
             return _original(self, *a, **k)
 

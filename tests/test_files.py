@@ -1,11 +1,13 @@
-"""A full disk."""
+"""A full disk, a file that another program holds open."""
 
 import os
 from pathlib import Path
 
+import pytest
 from conftest import TINY
 
 from workshop import checkpoints, files
+from workshop.errors import UserError
 
 
 class Full:
@@ -41,3 +43,24 @@ def test_full_disk_keeps_the_old_checkpoint(command_line, tmp_path, monkeypatch)
     assert "checkpoint.pt can't be written: No space left on device" in line
     assert checkpoint.read_bytes() == before
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_file_that_is_held_open_for_a_moment(tmp_path, monkeypatch):
+    """As on Windows by a virus scanner: it is tried again, and one that stays open is named."""
+    real, refusals = os.replace, [2]
+
+    def replace(part, path):
+        refusals[0] -= 1
+        if refusals[0] >= 0:
+            raise PermissionError(13, "Permission denied")
+        real(part, path)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    files.write_file(tmp_path / "a.png", b"new")
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+    refusals[0] = 100
+    with pytest.raises(UserError, match=r"a.png can't be written: Permission denied"):
+        files.write_file(tmp_path / "a.png", b"newer")
+    assert (tmp_path / "a.png").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

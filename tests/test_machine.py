@@ -1,4 +1,4 @@
-"""What malloc is told."""
+"""What malloc is told; a system that is not Unix."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, colour_shape
 
 FAULTS = """
 import resource, torch
@@ -37,3 +37,39 @@ def test_freed_memory_serves_the_next_step():
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True)
     returned, kept = map(int, done.stdout.split())
     assert kept < returned / 10  # here 0 and 82,000
+
+
+WITHOUT_UNIX = """
+import asyncio, importlib, mmap, multiprocessing, os, signal, subprocess, sys, tempfile
+import filelock, matplotlib.figure, scipy.stats, torch.distributed.run, torchmetrics, torchvision, tqdm.auto, tyro
+for module, names in (
+    (os, "fork geteuid getuid getloadavg sched_getaffinity getpgid killpg setsid mkfifo wait4 nice pread"),
+    (signal, "SIGKILL SIGHUP SIGUSR1 SIGUSR2 SIGALRM SIGQUIT SIGCHLD pause alarm setitimer"),
+    (mmap, "MADV_DONTNEED MADV_SEQUENTIAL MAP_PRIVATE MAP_SHARED PROT_READ PROT_WRITE"),
+):
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+for name in ("resource", "fcntl", "pwd", "grp", "termios", "pty"):
+    sys.modules[name] = None
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+import fgan, workshop.folders
+workshop.folders.LARGE = 100
+fgan.train(fgan.Hyperparameters(data="images", steps=100, batch_size=2, image_size=8, G_hidden=4, V_hidden=4))
+"""
+
+
+def test_nothing_needs_what_only_unix_has(tmp_path):
+    """Every module is imported, and a training on a memory-mapped folder runs, without what Windows lacks."""
+    (tmp_path / "images").mkdir()
+    for i in range(4):
+        colour_shape((20, 20), i).save(tmp_path / "images" / f"{i}.png")
+    paths = [path.relative_to(ROOT) for pattern in ("*.py", "[wb]*/*.py") for path in ROOT.glob(pattern)]
+    modules = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    assert {"common", "workshop.signals", "benchmarks.memory"} <= set(modules)
+    words = [sys.executable, "-c", WITHOUT_UNIX, *modules]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/fgan/samples.png").exists()

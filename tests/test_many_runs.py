@@ -1,10 +1,12 @@
 """Many seeds: a folder for each setting, children in any terminal, what is refused."""
 
+import os
+
 import pytest
 from conftest import ROOT
 
 from workshop.errors import UserError
-from workshop.many_runs import train_seeds
+from workshop.many_runs import split, train_seeds
 
 
 @pytest.fixture
@@ -50,3 +52,9 @@ def test_what_is_no_script_is_refused_in_one_line(target, started, tmp_path):
         train_seeds((target,), 1, "", str(tmp_path), "data", 1)
     assert "\n" not in str(error.value)
     assert not started
+
+
+def test_words_as_the_shell_of_this_system_splits_them(monkeypatch):
+    assert split(r"a\ b.py --x 'c d' # e") == ["a b.py", "--x", "c d", "#", "e"]
+    monkeypatch.setattr(os, "name", "nt")
+    assert split(r'C:\gan\began.py --data "C:\my images"') == [r"C:\gan\began.py", "--data", r"C:\my images"]

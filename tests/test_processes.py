@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from conftest import ROOT, tensors
 
@@ -98,6 +99,7 @@ def test_n_processes_learn_what_one_does(tmp_path, data_dir):
         assert distance(one, weights(tmp_path / "two-broken" / script)) > 1e-3
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="it finds torchrun's processes in /proc")
 def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
     flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run", "--checkpoint-every", 20)
     process = launch(3, FGAN, "--steps", 10**6, *flags, cwd=tmp_path)
@@ -106,7 +108,8 @@ def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
     while not checkpoint.exists():
         assert time.monotonic() < end
         time.sleep(0.1)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, encoding="utf-8").stdout.split()
+    lists = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [pid for path in lists for pid in path.read_text(encoding="utf-8").split()]
     workers = [int(pid) for pid in children if b"program.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 3
     os.kill(workers[-1], signal.SIGKILL)
@@ -122,6 +125,7 @@ def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
     assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] == step + 5
 
 
+@pytest.mark.skipif(os.name == "nt", reason="on Windows no process can send another a signal that it may handle")
 def test_all_stop_together_on_a_signal(tmp_path, data_dir):
     flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run")
     process = launch(2, FGAN, "--steps", 10**6, *flags, cwd=tmp_path)

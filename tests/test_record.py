@@ -1,11 +1,13 @@
 """When a run writes what, and what it keeps when it diverges."""
 
 import itertools
+from pathlib import Path
 
 from conftest import TINY, tensors
 
 import common
 from workshop import checkpoints, ema, log
+from workshop.terminal import quote
 
 
 def test_curves_are_drawn_once_a_minute_and_at_the_end(command_line, monkeypatch):
@@ -54,3 +56,11 @@ def test_weights_that_are_not_finite_are_never_saved(command_line, tmp_path, mon
     assert code == 1
     assert "weights of G_ema are not finite after step 8" in err
     assert checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")["step"] == 4
+
+
+def test_the_command_that_comes_next_knows_the_data_folder(command_line, tmp_path, data_dir, monkeypatch):
+    _, out, _ = command_line("fgan", *TINY, "--data-dir", "elsewhere", data=False)
+    assert quote(["evaluate.py", str(Path("out/fgan")), "--data-dir", "elsewhere"]) in out
+    (tmp_path / "data").mkdir()
+    _, out, _ = command_line("fgan", *TINY, data=False)
+    assert "--data-dir" not in out.split("next:", 1)[1]

@@ -20,6 +20,7 @@ from workshop.signals import agree_to_stop, end_by, signals_noted
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="on Windows no process can send another a signal that it may handle")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, command_line, tmp_path, data_dir):
     flags = ("--data-dir", data_dir, "--out", "my run", "--lr", "1e-3", "--batch-size", 8)
@@ -71,6 +72,7 @@ def killable():
     server.wait()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it starts its trainings by os.fork")
 @every_script
 def test_killed_at_random_moments_and_resumed(script, killable, command_line, tmp_path, data_dir):
     """SIGKILL, five times per script; then the run is let finish and compared with one left in peace."""

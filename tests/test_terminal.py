@@ -1,15 +1,18 @@
 """What a run prints, in any terminal and under any Python."""
 
 import ast
+import itertools
 import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT, SCRIPTS, start
 
-from workshop.terminal import quote
+from workshop import terminal
+from workshop.terminal import how_to_resume, quote
 
 
 def test_progress_in_a_pipe_is_short(tmp_path, data_dir):
@@ -76,3 +79,22 @@ def test_words_for_the_shell_of_this_system(monkeypatch):
     assert quote(["python", "my run/began.py"]) == "python 'my run/began.py'"
     monkeypatch.setattr(os, "name", "nt")
     assert quote(["python", "my run/began.py"]) == 'python "my run/began.py"'
+
+
+def test_how_to_resume_names_the_script_or_none(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["some where/began.py", "--gamma", "0.5", "--overwrite"])
+    assert how_to_resume("began") == "python 'some where/began.py' --gamma 0.5 --resume"
+    monkeypatch.setattr(sys, "argv", ["site-packages/ipykernel_launcher.py", "-f", "kernel.json"])
+    assert how_to_resume("began") == "the same hyperparameters and resume=True"
+
+
+@pytest.mark.parametrize("lively", [True, False])
+def test_a_clock_that_jumps_back(lively, monkeypatch):
+    """The bar's times are taken from a clock that does not."""
+    moments = itertools.count(1e9, -3600)
+    monkeypatch.setattr(time, "time", lambda: next(moments))
+    monkeypatch.setattr(terminal, "in_notebook", lambda: lively)
+    with terminal.progress_bar(10, 0) as bar:
+        for _ in range(3):
+            bar.update()
+            assert 0 <= bar.format_dict["elapsed"] < 60

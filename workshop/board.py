@@ -19,7 +19,7 @@ class Board:
 
         self.folder = folder
         self.hyperparameters = {
-            name: value if isinstance(value, bool | int | float) else str(value)
+            name: value if isinstance(value, bool | int | float) else str(value).encode("utf-8", "replace").decode()
             for name, value in hyperparameters.items()
         }
         with self.told_in_one_line():
@@ -49,4 +49,8 @@ class Board:
         numbers = {f"end/{name}": value for name, value in row.items()}
         with self.told_in_one_line():
             self.writer.add_hparams(self.hyperparameters, numbers, run_name=".")
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        with self.told_in_one_line():
             self.writer.close()

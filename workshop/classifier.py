@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from workshop.datasets import Dataset
-from workshop.errors import first_line
+from workshop.errors import UserError, first_line
 from workshop.files import make_folder, write_file
 from workshop.pictures import to_float
 
@@ -61,11 +61,15 @@ def load_classifier(train: Dataset, test: Dataset, name: str, data_dir: str, dev
         for x, y in zip(test.images.split(1000), test.labels.to(device).split(1000))
     )
     accuracy = right / len(test.images)
-    print(f"classifier: {accuracy:.2%} right on {len(test.images):,} held-out images; kept in {path}")
     buffer = io.BytesIO()
     torch.save({"made_of": made_of, "accuracy": accuracy, "weights": classifier.state_dict()}, buffer)
-    make_folder(path.parent)
-    write_file(path, buffer.getvalue())
+    try:
+        make_folder(path.parent)
+        write_file(path, buffer.getvalue())
+        kept = f"kept in {path}"
+    except UserError as error:  # such as data that many users share, and none may write
+        kept = f"not kept, so it will be trained again next time: {error}"
+    print(f"classifier: {accuracy:.2%} right on {len(test.images):,} held-out images; {kept}")
     return classifier.eval()
 
 

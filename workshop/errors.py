@@ -21,6 +21,9 @@ def require(condition: bool, flag: str, value: object, allowed: str) -> None:
 
 
 def first_line(text: object) -> str:
-    """The first line of a text, or of an error's text; an error without one gives its kind."""
-    lines = str(text).strip().splitlines()
+    """The first line of a text, or of an error's text; an error without one gives its kind.
+
+    Of the system's errors it is the reason alone, such as "No space left on device".
+    """
+    lines = str(getattr(text, "strerror", None) or text).strip().splitlines()
     return lines[0][:200] if lines else type(text).__name__

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
-from workshop.errors import UserError
+from workshop.errors import UserError, first_line
 
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
@@ -15,11 +16,21 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, path)
+        replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise UserError(f"{path} can't be written: {error.strerror}; an earlier one is unharmed") from error
+        raise UserError(f"{path} can't be written: {first_line(error)}; an earlier one is unharmed") from error
+
+
+def replace(part: Path, path: Path) -> None:
+    """os.replace, tried for two seconds: on Windows a virus scanner may hold the old file open for a moment."""
+    for wait in (0.1, 0.4, 1.5):
+        try:
+            return os.replace(part, path)
+        except PermissionError:
+            time.sleep(wait)
+    return os.replace(part, path)
 
 
 def append_text(path: Path, text: str) -> None:
@@ -28,7 +39,16 @@ def append_text(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8", newline="") as stream:
             stream.write(text)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from error
+        raise UserError(f"{path} can't be written: {first_line(error)}") from error
+
+
+def can_be_a_path(text: str) -> bool:
+    """Whether the system could have a file or folder of this name."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return text.strip() != "" and "\0" not in text
 
 
 def make_folder(path: Path) -> None:
@@ -36,4 +56,4 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path} can't be made a folder: {error.strerror}: choose another one") from error
+        raise UserError(f"{path} can't be made a folder: {first_line(error)}: choose another one") from error

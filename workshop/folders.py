@@ -74,7 +74,7 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
             raise UserError(f"none of the {len(files)} images could be read: {skipped[0]}")
         os.replace(part, cache)
     except OSError as error:
-        raise UserError(f"{cache}: {error.strerror or error}: free some space or choose another --data-dir") from error
+        raise UserError(f"{cache}: {first_line(error)}: free some space or choose another --data-dir") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink()

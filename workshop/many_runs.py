@@ -50,8 +50,11 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data
 
 
 def split(text: str) -> list[str]:
-    """Words of a command line, as a shell splits them."""
+    """Words of a command line, as the shell of this system splits them: on Windows a backslash is part of a path."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    lexer.escape = "" if os.name == "nt" else lexer.escape
     try:
-        return shlex.split(text)
+        return list(lexer)
     except ValueError as error:
         raise UserError(f"{text}: {first_line(error)}") from error

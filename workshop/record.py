@@ -1,6 +1,9 @@
 """What a run leaves in its folder, and when: rows of the log, grids, checkpoints, curves. Not here: the training."""
 
+import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from PIL import Image
@@ -11,13 +14,14 @@ from workshop.checkpoints import CHECKPOINT, Parts, require_finite, restore_part
 from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
 from workshop.pictures import save_animation, save_picture, to_uint8
-from workshop.processes import rank
+from workshop.processes import main_process_first, rank
+from workshop.run_folder import take_folder
 from workshop.spread import Spread
 from workshop.terminal import quote, say, show
 
 
 class Record:
-    """The record of one run. All processes call its methods together; process 0 alone writes.
+    """The record of one run, in the folder `hp.out`. All processes call its methods together; process 0 alone writes.
 
     hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the
     training changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; grid: how
@@ -32,12 +36,16 @@ class Record:
         samples: Callable[[int, int], Tensor],
         grid: Callable[[Tensor], Image.Image],
         real: Tensor,
-        folder,
     ) -> None:
-        self.hp, self.about, self.parts, self.folder = hp, about, parts, folder
+        """Take the folder. Raises UserError if it can't be used."""
+        self.hp, self.parts, self.folder = hp, parts, Path(hp.out)
         self.samples, self.grid = samples, grid
+        self.about = {**about, "hyperparameters": dataclasses.asdict(hp)}
+        settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
+        with main_process_first():
+            self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
         self.spread = Spread(real)
-        self.log = Log(folder, hp.log_every)
+        self.log = Log(self.folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
@@ -120,5 +128,13 @@ class Record:
         say(f"{step} steps in {seconds:.0f} s: {in_words}")
         say(f"see {self.folder / 'samples.png'}, curves.png, training.gif there")
         script, out = f"{self.about['script']}.py", str(self.folder)
-        for words in (["evaluate.py", out], [script, "--out", out, "--sample", "1000"]):
+        data = ["--data-dir", self.hp.data_dir] * (self.hp.data_dir != type(self.hp).data_dir)
+        for words in (["evaluate.py", out, *data], [script, "--out", out, "--sample", "1000"]):
             say(f"next: {quote(['python', *words])}")
+
+    def close(self) -> None:
+        """However the run has ended: give the folder back, let TensorBoard write what it still holds."""
+        if self.lock is not None:
+            self.lock.release(force=True)  # also if it was taken twice, see lock_folder
+        if self.board is not None:
+            self.board.close()

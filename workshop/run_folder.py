@@ -1,12 +1,13 @@
 """The folder of a run: taken, locked, an earlier run moved aside. Not here: what is written into it."""
 
 import itertools
+import os
 import shutil
 from pathlib import Path
 
 import filelock
 
-from workshop.errors import UserError
+from workshop.errors import UserError, first_line
 from workshop.files import make_folder, write_file
 
 HYPERPARAMETERS = "hyperparameters.json"
@@ -27,7 +28,7 @@ def take_folder(folder: Path, hyperparameters: bytes, resume: bool, overwrite: b
 
 def make_room(folder: Path, overwrite: bool) -> None:
     """Move the run that is in the folder aside, or delete it. Raises UserError if what is there is no run."""
-    place = folder.absolute()
+    place = Path(os.path.abspath(folder))  # not folder.absolute(): that keeps `..`, and on Windows the dot of `out.`
     try:
         is_run = (place / HYPERPARAMETERS).exists()
         if not place.is_dir() or (any(place.iterdir()) and not is_run):
@@ -43,18 +44,22 @@ def make_room(folder: Path, overwrite: bool) -> None:
                 f"the earlier run in {folder} is now {folder.with_name(aside.name)} (to delete such runs: --overwrite)"
             )
     except OSError as error:  # such as a file that another program holds open
-        raise UserError(f"the run in {folder} can't be moved: {error.strerror}: choose another --out") from error
+        raise UserError(f"the run in {folder} can't be moved: {first_line(error)}: choose another --out") from error
 
 
 def lock_folder(folder: Path) -> filelock.FileLock:
-    """Hold the lock that lies beside the folder. Raises UserError if another run holds it."""
-    place = folder.absolute()
+    """Hold the lock that lies beside the folder. Raises UserError if another run holds it.
+
+    This thread may take it again, for then its earlier run is over: a notebook that shows how a cell failed keeps
+    that run alive, and its lock.
+    """
+    place = folder.resolve()  # a link to it, or `out.` on Windows, is the same folder: one lock for all its names
     make_folder(place.parent)
-    lock = filelock.FileLock(place.parent / f".{place.name}.lock")
+    lock = filelock.FileLock(place.parent / f".{place.name}.lock", is_singleton=True)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(f"another run is writing into {folder}: wait for it or choose another --out") from None
-    except OSError as error:
-        raise UserError(f"{folder} can't be written: {error.strerror}: choose another --out") from error
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        raise UserError(f"{folder} can't be locked: {first_line(error)}: choose another --out") from error
     return lock

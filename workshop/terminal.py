@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import torch
 import tyro
@@ -24,7 +25,11 @@ def read_flags(Options: type, program: str, doc: str | None):
     for stream in (sys.stdout, sys.stderr):  # where γ can not be shown, ? is, in place of a traceback
         if hasattr(stream, "reconfigure"):  # not so in a notebook
             stream.reconfigure(errors="replace")
-    return tyro.cli(Options, prog=program, description=first_line(doc))
+    try:
+        return tyro.cli(Options, prog=program, description=first_line(doc))
+    except ValueError as error:  # of the dataclass's own checks: only the newest tyro tells them by itself
+        print(f"{program}: {first_line(error)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def say(text: str) -> None:
@@ -45,9 +50,11 @@ def where(device: torch.device, bfloat16: bool) -> str:
 def progress_bar(steps: int, done: int) -> tqdm:
     """Lively in a terminal or a notebook; lines of text in a pipe or a log file."""
     settings = {"total": steps, "initial": done, "unit": "step", "disable": rank() > 0}
-    if sys.stderr.isatty():
-        return tqdm(**settings, dynamic_ncols=True)
-    return tqdm(**settings) if in_notebook() else Lines(**settings)
+    lively = sys.stderr.isatty() or in_notebook()
+    bar = tqdm(**settings, dynamic_ncols=sys.stderr.isatty()) if lively else Lines(**settings)
+    bar._time = time.monotonic  # tqdm's own clock may jump back, and the bar would stand still until it has caught up
+    bar.start_t = bar.last_print_t = bar._time()
+    return bar
 
 
 LINE = "{n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}\n"
@@ -59,8 +66,6 @@ class Lines(plain_tqdm):
     def __init__(self, **settings) -> None:
         super().__init__(**settings, file=sys.stderr, bar_format=LINE, leave=False)  # the run's own last line is enough
         self.mininterval = self.maxinterval = 8
-        self._time = time.monotonic  # tqdm's own clock may jump
-        self.start_t = self.last_print_t = self._time()
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.n > self.initial and msg != "":
@@ -81,9 +86,11 @@ def show(picture: Image.Image) -> None:
         display(picture)
 
 
-def command() -> str:
-    """The command line that started this run, without --resume and --overwrite."""
-    words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
+def how_to_resume(script: str) -> str:
+    """What goes on with a stopped run: its command line and --resume, or words if another program called train()."""
+    if Path(sys.argv[0]).stem != script:  # such as a notebook
+        return "the same hyperparameters and resume=True"
+    words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")] + ["--resume"]
     processes = world_size()
     launcher = "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
     return quote([*launcher.split(), sys.argv[0], *words])
