@@ -56,7 +56,7 @@ and one blank image, as digits are easy to reconstruct and a blank easier still.
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
-    γ           0.5                         0.95: digits differ in difficulty; a low γ picks the easy ones
+    γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
     Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4, for a high k; β₁ 0: momentum makes the players overshoot
@@ -89,7 +89,7 @@ class Hyperparameters(common.Options):
     """Change a default here, or give it as a flag: python began.py --gamma 0.5."""
 
     # The game
-    gamma: float = 0.95
+    gamma: float = 1.0
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
     lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an L that is a mean over pixels."""
@@ -99,7 +99,7 @@ class Hyperparameters(common.Options):
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
 
     # The optimisation
-    steps: int = 12_000
+    steps: int = 15_000
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
