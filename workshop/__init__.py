@@ -22,6 +22,7 @@
     record       what a run leaves in that folder, and when
 
     metrics      FID, KID, Inception Score, precision, recall, density, coverage
+    density      the log-likelihood by a Parzen window
     classifier   the small network whose features the metrics compare
     reference    the real images that samples are compared with
     image_files  images from an .npz file or a folder of PNGs

@@ -19,6 +19,8 @@ def print_table(headings: list[list[str]], columns: list[dict]) -> None:
         print_row("", [heading[i] if i < len(heading) else "" for heading in headings], width)
     for key in (*SCALARS, "samples"):
         print_row(key, [in_table(numbers[key]) for numbers in columns], width)
+    if "kde_nats" in columns[0]:
+        print_row("kde_nats", [f"{n['kde_nats']:.1f} ± {n['kde_error']:.1f}" for n in columns], width)
 
 
 def print_row(name: str, cells: list[str], width: int) -> None:
@@ -31,15 +33,16 @@ def in_table(number: float | int | None) -> str:
 
 def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]]) -> None:
     """A Markdown table: mean ± standard deviation over seeds."""
-    print("| script | " + " | ".join(COLUMNS) + " | seconds |")
-    print("|---" * (len(COLUMNS) + 2) + "|")
+    columns = [*COLUMNS, "kde_nats"] if all("kde_nats" in run for runs in results.values() for run in runs) else COLUMNS
+    print("| script | " + " | ".join(columns) + " | seconds |")
+    print("|---" * (len(columns) + 2) + "|")
     for script, runs in results.items():
-        cells = [spread([run[key] for run in runs]) for key in COLUMNS] + [spread(seconds[script])]
+        cells = [spread([run[key] for run in runs]) for key in columns] + [spread(seconds[script])]
         print(f"| {script} | " + " | ".join(cells) + " |")
     first, *others = results
     for script in others:  # the same seeds, so the differences can be taken seed by seed
-        differences = [paired(results[script], results[first], key) for key in COLUMNS]
-        print(f"{script} − {first}, seed by seed: {', '.join(map(' '.join, zip(COLUMNS, differences)))}")
+        differences = [paired(results[script], results[first], key) for key in columns]
+        print(f"{script} − {first}, seed by seed: {', '.join(map(' '.join, zip(columns, differences)))}")
 
 
 def paired(ours: list[dict], theirs: list[dict], key: str) -> str:
