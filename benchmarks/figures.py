@@ -5,6 +5,7 @@ python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same,
 python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
+python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
 import csv
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 
 import common
 import fgan
+from benchmarks.modes import draw as draw_modes
 from workshop.checkpoints import load_generator, read_checkpoint
 from workshop.curves import smooth
 from workshop.errors import UserError
@@ -30,9 +32,9 @@ from workshop.terminal import read_flags
 class Options:
     """Which picture."""
 
-    kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma"], tyro.conf.Positional]
+    kind: Annotated[Literal["gallery", "fashion", "twins", "divergences", "gamma", "modes"], tyro.conf.Positional]
     """What it shows."""
-    runs: Annotated[Path, tyro.conf.Positional]
+    runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, twins: of SCRIPT-0; divergences: of
     fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0."""
 
@@ -110,9 +112,13 @@ def gamma(runs: Path) -> Figure:
     return figure
 
 
+def modes(runs: Path) -> Figure:
+    return draw_modes(seed=0)
+
+
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma)}
+    draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma, modes)}
     path = Path("docs") / f"{options.kind}.png"
     try:
         draw[options.kind](options.runs).savefig(path, dpi=80)
