@@ -70,7 +70,7 @@ def play(rows: list[fgan.Divergence], V: Networks, opt_V, G: list[Tensor], opt_G
     opt_G.step()
 
 
-def fit_by_the_game(names: list[str], steps: int = 1200) -> dict[str, np.ndarray]:
+def fit_by_the_game(names: list[str], steps: int = 800) -> dict[str, np.ndarray]:
     """μ, σ found by G against V for each divergence. Expectations are integrals on a grid, without noise."""
     torch.manual_seed(0)
     count, n = len(names), 129
