@@ -17,6 +17,9 @@ seen, with the same sample counts. A generator can't be told from the data when 
     recall      share of real images inside the samples' neighbourhoods: diversity (Kynkäänniemi 2019, 1904.06991)
     density, coverage  the same two questions, robust against outliers (Naeem 2020, 2002.09797)
     classes     how many classes the classifier finds among the samples, and class_share, how often each
+    kde_nats    with --kde: mean log-likelihood of held-out real images when each sample is a Gaussian, ± its standard
+                error; the floor takes training images as samples. Kept to compare with old papers: in 784
+                dimensions it ranks models wrongly (Theis, van den Oord, Bethge 2016, 1511.01844)
     memorisation  median distance (RMS over pixels, which lie in [0, 1]) to the nearest training image:
                 far below the floor means copies of the training set
 
@@ -45,6 +48,7 @@ from torch import Tensor
 import common
 from workshop.checkpoints import CHECKPOINT, load_generator, read_checkpoint
 from workshop.comparison import Column, draw_comparison, headings, warnings
+from workshop.density import SAMPLES as PARZEN_SAMPLES
 from workshop.errors import UserError
 from workshop.files import make_folder, write_file
 from workshop.image_files import read_npz, read_pictures
@@ -74,6 +78,8 @@ class Options:
     """Folder in which data sets and the classifier are kept."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto, cpu, cuda or mps."""
+    kde: bool = False
+    """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples."""
     seeds: int = 0
     """Above 0: the targets are scripts; train each with seeds 0, 1, … and report mean ± std."""
     flags: str = ""
@@ -120,7 +126,8 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     checkpoint = read_checkpoint(path, None, device)
     module = script_of(checkpoint["script"], path)
     G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
-    z = common.noise_from_seed(options.sample_seed, options.samples, hp.z_dim).to(device)
+    count = max(options.samples, PARZEN_SAMPLES) if options.kde else options.samples
+    z = common.noise_from_seed(options.sample_seed, count, hp.z_dim).to(device)
     images = common.to_uint8(common.generate(G, z))
     lines = torch.stack(
         [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
@@ -165,6 +172,9 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     images = samples.images[:count]
     numbers = reference.measure(images, options.k)
     numbers["floor"] = reference.floor(count, options.k)
+    if options.kde:
+        parzen = reference.density(samples.images[:PARZEN_SAMPLES])
+        numbers = numbers | parzen | {"floor": numbers["floor"] | reference.density_floor(parzen["kde_samples"])}
     write_file(samples.metrics, json.dumps(numbers, indent=2).encode())
     panels = pictures(images[:24], samples.between, reference)
     draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)

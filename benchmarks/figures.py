@@ -8,6 +8,7 @@ python -m benchmarks.figures gamma out               docs/gamma.png: samples for
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
+python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
 import csv
@@ -24,6 +25,7 @@ from PIL import Image
 
 import common
 import fgan
+from benchmarks.modes import draw as draw_modes
 from workshop.checkpoints import load_generator, read_checkpoint
 from workshop.curves import smooth
 from workshop.errors import UserError
@@ -35,10 +37,11 @@ class Options:
     """Which picture."""
 
     kind: Annotated[
-        Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health"], tyro.conf.Positional
+        Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health", "modes"],
+        tyro.conf.Positional,
     ]
     """What it shows."""
-    runs: Annotated[Path, tyro.conf.Positional]
+    runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, twins: of SCRIPT-0; divergences: of
     fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER;
     health: of three runs of began_conv.py."""
@@ -134,6 +137,8 @@ def health(runs: Path) -> Figure:
     names = {"good": "a good run", "strong-D": "D too strong", "collapsed": "G collapsed"}
     table = figure.subplots(4, 3, height_ratios=[3, 2, 2, 2])
     for column, (name, title) in zip(table.T, names.items()):
+        if not (runs / name / "log.csv").exists():
+            raise UserError(f"{runs / name}: there is no such run folder")
         rows = list(csv.DictReader((runs / name / "log.csv").open(encoding="utf-8")))
         last = sorted((runs / name / "samples").glob("*.png"))[-1]
         show(column[0], Image.open(last), f"{title}: step {int(last.stem)}")
@@ -148,12 +153,18 @@ def health(runs: Path) -> Figure:
     return figure
 
 
+def modes(runs: Path) -> Figure:
+    return draw_modes(seed=0)
+
+
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {function.__name__: function for function in (gallery, fashion, twins, divergences, gamma, health)}
+    draw = {f.__name__: f for f in (gallery, fashion, twins, divergences, gamma, health, modes)}
     try:
         if options.kind == "exercises":
             lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
+            if not lessons:
+                raise UserError(f"{options.runs} holds no folders that are called LESSON-NUMBER")
             figures = {f"exercises-{lesson}": exercises(options.runs, lesson) for lesson in lessons}
         else:
             figures = {options.kind: draw[options.kind](options.runs)}

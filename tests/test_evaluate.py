@@ -132,3 +132,27 @@ def test_evaluate_refuses(good, tmp_path):
     for _ in range(40):
         target.write_bytes(content[: rng.randrange(len(content))])
         refuses("no whole .npz")
+
+
+def test_the_parzen_window_is_one_more_row(command_line, tmp_path, data_dir, known, capfd, monkeypatch):
+    """With fewer samples than usual, for time; the other numbers do not change."""
+    monkeypatch.setattr(evaluate, "PARZEN_SAMPLES", 300)
+    assert command_line("dcgan", *TINY)[0] == 0
+    options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
+    references = {("mnist", (1, 28, 28)): known}
+    plain = evaluate.evaluate("out/dcgan", options, references)
+    options.kde = True
+    column = evaluate.evaluate("out/dcgan", options, references)
+    numbers, floor = column.numbers, column.numbers["floor"]
+    keys = {"kde_nats", "kde_error", "kde_bandwidth", "kde_samples"}
+    assert numbers.keys() == plain.numbers.keys() | keys
+    assert floor == plain.numbers["floor"] | {key: floor[key] for key in keys}
+    assert numbers == plain.numbers | {key: numbers[key] for key in keys} | {"floor": floor}
+    assert json.loads((tmp_path / "out/dcgan/metrics.json").read_text(encoding="utf-8")) == numbers
+    assert numbers["kde_samples"] == floor["kde_samples"] == 300
+    assert numbers["kde_nats"] < floor["kde_nats"] - 10 * floor["kde_error"]  # six steps against real digits
+    capfd.readouterr()
+    report.print_table([["a"], ["real"]], [numbers, floor])
+    assert f"{floor['kde_nats']:.1f} ± {floor['kde_error']:.1f}" in capfd.readouterr().out.splitlines()[-1]
+    report.print_seeds({"a": [numbers, numbers]}, {"a": [1.0, 1.0]})
+    assert "| classes | kde_nats | seconds |" in capfd.readouterr().out

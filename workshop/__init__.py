@@ -23,6 +23,7 @@
     record       what a run leaves in that folder, and when
 
     metrics      FID, KID, Inception Score, precision, recall, density, coverage
+    density      the log-likelihood by a Parzen window
     classifier   the small network whose features the metrics compare
     random_features  the same without labels: a network that was never trained
     reference    the real images that samples are compared with

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from workshop.classifier import classify, load_classifier
 from workshop.datasets import Dataset
+from workshop.density import log_likelihood
 from workshop.metrics import fid, inception_score, kid, nearest, neighbourhoods
 from workshop.random_features import random_features
 
@@ -44,6 +45,7 @@ class Reference:
         self.train_pixels = pixels(self.train.images, device)
         self.kept_features: dict[int, tuple[Tensor, Tensor]] = {}
         self.floors: dict[tuple[int, int], dict] = {}
+        self.density_floors: dict[int, dict] = {}
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """For uint8 images: features for fid and kid, features for neighbourhoods, logits.
@@ -84,6 +86,17 @@ class Reference:
         if (count, k) not in self.floors:
             self.floors[count, k] = self.measure(self.test.images[:count], k)
         return self.floors[count, k]
+
+    def density(self, images: Tensor) -> dict[str, float]:
+        """The log-likelihood of the held-out real images under uint8 images, smoothed: keys kde_...."""
+        return log_likelihood(pixels(images, self.device), pixels(self.test.images, self.device))
+
+    def density_floor(self, count: int) -> dict[str, float]:
+        """The same with `count` random training images in place of samples."""
+        if count not in self.density_floors:
+            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
+            self.density_floors[count] = self.density(self.train.images[order[:count]])
+        return self.density_floors[count]
 
 
 def pixels(images: Tensor, device: torch.device) -> Tensor:

@@ -20,6 +20,8 @@ def print_table(headings: list[list[str]], columns: list[dict]) -> None:
     for key in (*SCALARS, "samples"):
         if any(numbers[key] is not None for numbers in columns):
             print_row(key, [in_table(numbers[key]) for numbers in columns], width)
+    if "kde_nats" in columns[0]:
+        print_row("kde_nats", [f"{n['kde_nats']:.1f} ± {n['kde_error']:.1f}" for n in columns], width)
 
 
 def print_row(name: str, cells: list[str], width: int) -> None:
@@ -33,7 +35,7 @@ def in_table(number: float | int | None) -> str:
 def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]]) -> None:
     """A Markdown table: mean ± standard deviation over seeds."""
     every = [run for runs in results.values() for run in runs]
-    keys = [key for key in ("fid_random", *COLUMNS) if any(run[key] is not None for run in every)]
+    keys = [key for key in ("fid_random", *COLUMNS, "kde_nats") if any(run.get(key) is not None for run in every)]
     print("| script | " + " | ".join(keys) + " | seconds |")
     print("|---" * (len(keys) + 2) + "|")
     for script, runs in results.items():
