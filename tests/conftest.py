@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402
 import evaluate  # noqa: E402
+from workshop import log  # noqa: E402
 from workshop.checkpoints import read_checkpoint  # noqa: E402
 
 SCRIPTS = ("began", "began_conv", "dcgan", "fgan", "wgan", "wgan_gp")
@@ -89,7 +90,11 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 @pytest.fixture
 def command_line(tmp_path, monkeypatch, capfd, data_dir):
-    """Call a script's command line in this process, in an empty folder; gives exit code, stdout, stderr."""
+    """Call a script's command line in this process, in an empty folder; gives exit code, stdout, stderr.
+
+    Its curves.png is an empty picture: the drawing takes longer than a short training. test_curves.py draws.
+    """
+    monkeypatch.setattr(log, "save_curves", lambda steps, columns, path: Image.new("L", (1, 1)).save(path))
 
     def call(script: str, *arguments: object, data: bool = True) -> tuple[int, str, str]:
         module = importlib.import_module(script)
