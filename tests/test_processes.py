@@ -11,6 +11,8 @@ import pytest
 import torch
 from conftest import ROOT, tensors
 
+import common
+from workshop import processes
 from workshop.checkpoints import read_checkpoint
 
 # Two scripts without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
@@ -139,9 +141,10 @@ def test_all_stop_together_on_a_signal(tmp_path, data_dir):
     assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] > 0
 
 
-def test_a_batch_that_does_not_divide(tmp_path, data_dir):
-    process = launch(2, FGAN, "--batch-size", 7, "--data-dir", data_dir, "--device", "cpu", cwd=tmp_path)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode != 0
+def test_a_batch_that_does_not_divide(command_line, monkeypatch, tmp_path):
+    for module in (common, processes):
+        monkeypatch.setattr(module, "world_size", lambda: 2)
+    code, _, err = command_line("fgan", "--batch-size", 7)
+    assert code == 1
     assert "--batch-size 7: must be a multiple of the 2 processes" in err
     assert not (tmp_path / "out").exists()

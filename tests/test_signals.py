@@ -34,6 +34,8 @@ def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, command_
     assert checkpoints.read_checkpoint(tmp_path / "my run", "fgan", "cpu")["step"] == step
     command = re.search(r"go on with: (.*)", out)[1]
     assert "'my run'" in command
+    if number == signal.SIGTERM:
+        return  # what follows is the same after either
     resumed = command.replace("python ", f"{sys.executable} ", 1).replace("1000000", str(step + 3))
     assert subprocess.run(resumed, shell=True, cwd=tmp_path, capture_output=True, timeout=60).returncode == 0
     assert command_line("fgan", "--steps", step + 3, *flags[:3], "whole", *flags[4:], data=False)[0] == 0
