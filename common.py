@@ -283,7 +283,7 @@ class Run:
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 
     def samples(self, seed: int, n: int) -> Tensor:
-        """n images from the noise of a seed."""
+        """G's images for n noise vectors of a seed: N×C×H×W in [-1, 1]."""
         z = noise_from_seed(seed, n, self.hp.z_dim).to(self.device)
         return generate(self.parts.get("G_ema", self.parts["G"]), z)
 

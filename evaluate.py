@@ -79,7 +79,7 @@ class Options:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto, cpu, cuda or mps."""
     kde: bool = False
-    """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples."""
+    """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples (fewer if the data set is small)."""
     seeds: int = 0
     """Above 0: the targets are scripts; train each with seeds 0, 1, … and report mean ± std."""
     flags: str = ""
@@ -173,7 +173,7 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     numbers = reference.measure(images, options.k)
     numbers["floor"] = reference.floor(count, options.k)
     if options.kde:
-        parzen = reference.density(samples.images[:PARZEN_SAMPLES])
+        parzen = reference.density(samples.images[: min(PARZEN_SAMPLES, len(reference.train.images))])
         numbers = numbers | parzen | {"floor": numbers["floor"] | reference.density_floor(parzen["kde_samples"])}
     write_file(samples.metrics, json.dumps(numbers, indent=2).encode())
     panels = pictures(images[:24], samples.between, reference)

@@ -39,9 +39,13 @@ class Options:
     samples: int = 1000
     """Images in each half."""
 
+    def __post_init__(self) -> None:
+        common.require(self.samples >= 100, "--samples", self.samples, "at least 100")
+        common.require(8 <= self.image_size <= 1024, "--image-size", self.image_size, "8 to 1024")
+
 
 def with_faults(real: Tensor) -> dict[str, Tensor]:
-    """Versions of real images (uint8), each with one fault."""
+    """real: uint8 N×C×H×W. Versions of them by the name of their fault, of the same shape."""
     generator = torch.Generator().manual_seed(0)
     half = real.shape[-1] // 2
 
@@ -77,7 +81,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 def clusters(images: Tensor, count: int = 10, rounds: int = 15) -> Tensor:
-    """k-means of the images at 4×4 pixels: the number of its cluster for each."""
+    """k-means of N×C×H×W images at 4×4 pixels: for each the number of its cluster, N."""
     points = F.interpolate(images.float(), size=(4, 4), mode="area").flatten(1)
     centres = points[torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:count]]
     for _ in range(rounds):
@@ -87,7 +91,7 @@ def clusters(images: Tensor, count: int = 10, rounds: int = 15) -> Tensor:
 
 
 def sliced_wasserstein(ours: Tensor, theirs: Tensor) -> float:
-    """Mean distance of sorted projections of the pixels on 256 random directions (Rabin 2011)."""
+    """Mean distance of sorted projections of the pixels on 256 random directions (Rabin 2011). Both N×C×H×W."""
     ours, theirs = (images.float().flatten(1) for images in (ours, theirs))
     directions = F.normalize(torch.randn(ours.shape[1], 256, generator=torch.Generator().manual_seed(0)), dim=0)
     return ((ours @ directions).sort(0).values - (theirs @ directions).sort(0).values).abs().mean().item()
@@ -101,7 +105,7 @@ def table(columns: dict[str, dict[str, float]]) -> None:
         cells = [f"{column[name] / column['real']:.1f}" for column in columns.values()]
         print(f"| {name} | {' | '.join(cells)} |")
     cells = [f"{column['real']:.3g}" for column in columns.values()]
-    print(f"| the number of real images | {' | '.join(cells)} |")
+    print(f"| real images, the value itself | {' | '.join(cells)} |")
 
 
 def faults(options: Options) -> None:
@@ -125,6 +129,10 @@ def compare_runs(options: Options) -> None:
         samples = evaluate.load_samples(run, ask, CPU).images
         if known is None:
             known = evaluate.reference_for(options.data, samples.shape[1:], options.data_dir, CPU)
+            if known.classifier is None:
+                raise UserError(
+                    f"{options.data} has no labels, so there is no second FID to compare with: name no runs"
+                )
             chosen = torch.randperm(len(known.train.images), generator=torch.Generator().manual_seed(0))[: len(samples)]
             real = known.train.images[chosen]
         pairs.append(
@@ -134,8 +142,9 @@ def compare_runs(options: Options) -> None:
             )
         )
         print(f"{run}: fid {pairs[-1][0]:.4g}, fid_random {pairs[-1][1]:.4g}", flush=True)
-    ranks = torch.tensor(pairs).argsort(0).argsort(0).T.float()
-    print(f"rank correlation of {len(pairs)} runs: {torch.corrcoef(ranks)[0, 1]:.2f}")
+    if len(pairs) > 1:
+        ranks = torch.tensor(pairs).argsort(0).argsort(0).T.float()
+        print(f"rank correlation of {len(pairs)} runs: {torch.corrcoef(ranks)[0, 1]:.2f}")
 
 
 def main() -> None:

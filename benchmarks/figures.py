@@ -137,10 +137,11 @@ def health(runs: Path) -> Figure:
     names = {"good": "a good run", "strong-D": "D too strong", "collapsed": "G collapsed"}
     table = figure.subplots(4, 3, height_ratios=[3, 2, 2, 2])
     for column, (name, title) in zip(table.T, names.items()):
-        if not (runs / name / "log.csv").exists():
-            raise UserError(f"{runs / name}: there is no such run folder")
-        rows = list(csv.DictReader((runs / name / "log.csv").open(encoding="utf-8")))
-        last = sorted((runs / name / "samples").glob("*.png"))[-1]
+        log, pictures = runs / name / "log.csv", sorted((runs / name / "samples").glob("*.png"))
+        rows = list(csv.DictReader(log.open(encoding="utf-8"))) if log.exists() else []
+        if not rows or not pictures or "balance" not in rows[0]:
+            raise UserError(f"{runs / name} is no run of began_conv.py with a log and pictures")
+        last = pictures[-1]
         show(column[0], Image.open(last), f"{title}: step {int(last.stem)}")
         steps = [int(row["step"]) for row in rows]
         for axes, keys in zip(column[1:], (("L_real", "L_fake", "M"), ("k",), ("balance", "balance_target"))):

@@ -76,10 +76,9 @@ def fit_by_the_game(names: list[str], steps: int = 800) -> dict[str, np.ndarray]
     count, n = len(names), 129
     x = torch.linspace(-6, 6, n)[:, None].expand(count, -1, -1)
     z = torch.linspace(-5, 5, n)[:, None].expand(count, -1, -1)
-    weight_x = (
-        torch.from_numpy(mixture_pdf(x[0, :, 0].numpy())).float() * 12 / (n - 1) * n
-    )  # so that a mean is an integral
-    weight_z = torch.from_numpy(stats.norm.pdf(z[0, :, 0].numpy())).float() * 10 / (n - 1) * n
+    # The density times the grid's length, so that the mean over the grid is an integral
+    weight_x = torch.from_numpy(mixture_pdf(x[0, :, 0].numpy())).float() * 12 * n / (n - 1)
+    weight_z = torch.from_numpy(stats.norm.pdf(z[0, :, 0].numpy())).float() * 10 * n / (n - 1)
     rows = [weighted(fgan.DIVERGENCES[name], weight_x, weight_z) for name in names]
     V = Networks(count, 1)
     mean, log_sigma = torch.zeros(count, 1, 1).requires_grad_(), torch.full((count, 1, 1), 0.3).requires_grad_()

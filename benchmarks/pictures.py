@@ -15,7 +15,7 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from workshop.errors import UserError, require
+from workshop.errors import UserError, first_line, require
 from workshop.files import make_folder
 from workshop.folders import IMAGE_SUFFIXES, upright
 from workshop.terminal import read_flags
@@ -77,7 +77,8 @@ def pieces(options: Options) -> int:
         try:
             with Image.open(file) as opened:
                 image = upright(opened).convert("RGB")
-        except (OSError, SyntaxError, ValueError):  # a format that Pillow does not know, or a damaged file
+        # A format that Pillow does not know, a damaged file, one that is too large
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             unreadable.append(file.suffix)
             continue
         if min(image.size) < options.size * options.rows:
@@ -110,6 +111,8 @@ def main() -> None:
         count = {"emoji": emoji, "pieces": pieces}[options.kind](options)
     except UserError as error:
         sys.exit(f"pictures.py: {error}")
+    except OSError as error:  # what is read has been tried by now
+        sys.exit(f"pictures.py: {options.folder} can't be written: {first_line(error)}")
     print(f"{count} pictures in {options.folder}")
 
 

@@ -1,9 +1,11 @@
 """curves.png: the picture of the log, and its smoothing."""
 
 import numpy as np
+import torch
 from PIL import Image
 
 from workshop import curves
+from workshop.log import Log
 
 
 def test_smoothing_keeps_lines_and_ends():
@@ -30,3 +32,13 @@ def test_names_that_agree_share_a_panel(tmp_path):
 def test_one_row_of_the_log_is_enough(tmp_path):
     curves.save_curves([50], {"M": [1.0]}, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size == (1100, 260)
+
+
+def test_the_log_draws_itself(tmp_path):
+    log = Log(tmp_path, 1)
+    log.start_file()
+    for step in (1, 2):
+        log.note({"loss_D": torch.tensor(step / 2), "loss_G": 1.0})
+        log.write_row(step)
+    log.draw()
+    assert np.asarray(Image.open(tmp_path / "curves.png").convert("L")).std() > 10

@@ -104,11 +104,14 @@ def in_a_thread(function) -> list:
 
 def test_all_names_of_a_folder_have_one_lock(tmp_path):
     (tmp_path / "run").mkdir()
+    (tmp_path / "run/hyperparameters.json").write_text("{}", encoding="utf-8")  # an earlier run
     try:
         (tmp_path / "link").symlink_to("run", target_is_directory=True)
     except OSError:
         pytest.skip("this system does not let us make a link")
-    lock = take_folder(tmp_path / "run", b"{}", False, False)
+    lock = take_folder(tmp_path / "link", b"{}", False, False)
+    assert (tmp_path / "run.1").is_dir()
+    assert (tmp_path / "link").is_symlink()
     for name in ("run", "link", "run/samples/.."):
         (said,) = in_a_thread(lambda name=name: take_folder(tmp_path / name, b"{}", False, False))
         assert "another run is writing into" in said

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import ROOT, SCRIPTS, start
@@ -92,7 +91,7 @@ def test_how_to_resume_names_the_script_or_none(monkeypatch):
 def test_a_clock_that_jumps_back(lively, monkeypatch):
     """The bar's times are taken from a clock that does not."""
     moments = itertools.count(1e9, -3600)
-    monkeypatch.setattr(time, "time", lambda: next(moments))
+    monkeypatch.setattr("tqdm.std.time", lambda: next(moments))
     monkeypatch.setattr(terminal, "in_notebook", lambda: lively)
     with terminal.progress_bar(10, 0) as bar:
         for _ in range(3):

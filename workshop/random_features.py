@@ -35,7 +35,7 @@ class RandomFeatures(nn.Module):
 
 
 def random_features(images: Tensor, device: torch.device) -> Tensor:
-    """Those of uint8 images N×C×H×W."""
+    """Those of uint8 images N×C×H×W: N×256."""
     network = RandomFeatures(images.shape[1]).to(device)
     images = images.clone(memory_format=torch.contiguous_format)  # one layout for all, as for the classifier
     return torch.cat([network(to_float(part.to(device))) for part in images.split(500)])

@@ -1,7 +1,6 @@
 """The folder of a run: taken, locked, an earlier run moved aside. Not here: what is written into it."""
 
 import itertools
-import os
 import shutil
 from pathlib import Path
 
@@ -19,16 +18,20 @@ def take_folder(folder: Path, hyperparameters: bytes, resume: bool, overwrite: b
     The system releases the lock when the process ends, however it ends.
     """
     lock = lock_folder(folder)
-    if not resume and folder.exists():
-        make_room(folder, overwrite)
-    make_folder(folder / "samples")
-    write_file(folder / HYPERPARAMETERS, hyperparameters)
+    try:
+        if not resume and folder.exists():
+            make_room(folder, overwrite)
+        make_folder(folder.resolve() / "samples")
+        write_file(folder / HYPERPARAMETERS, hyperparameters)
+    except UserError:
+        lock.release()
+        raise
     return lock
 
 
 def make_room(folder: Path, overwrite: bool) -> None:
     """Move the run that is in the folder aside, or delete it. Raises UserError if what is there is no run."""
-    place = Path(os.path.abspath(folder))  # not folder.absolute(): that keeps `..`, and on Windows the dot of `out.`
+    place = folder.resolve()  # of a link, what it leads to: the link stays one name of the new run's folder
     try:
         is_run = (place / HYPERPARAMETERS).exists()
         if not place.is_dir() or (any(place.iterdir()) and not is_run):
@@ -40,9 +43,8 @@ def make_room(folder: Path, overwrite: bool) -> None:
         elif is_run:
             aside = next(p for n in itertools.count(1) if not (p := place.with_name(f"{place.name}.{n}")).exists())
             place.rename(aside)
-            print(
-                f"the earlier run in {folder} is now {folder.with_name(aside.name)} (to delete such runs: --overwrite)"
-            )
+            shown = aside if folder.is_symlink() or ".." in folder.parts else folder.with_name(aside.name)
+            print(f"the earlier run in {folder} is now {shown} (to delete such runs: --overwrite)")
     except OSError as error:  # such as a file that another program holds open
         raise UserError(f"the run in {folder} can't be moved: {first_line(error)}: choose another --out") from error
 

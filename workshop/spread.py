@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workshop.terminal import say
 
-ALIKE = 0.1  # of the real images' spread. Good runs of every script were above 0.17 from step 250 on, collapsed below
+ALIKE = 0.1  # of the real images' spread. Good runs of five scripts: 0.17 or more from step 250 on; collapsed: below
 FROM_STEP = 500  # earlier the samples of a good run may still be alike
 IN_A_ROW = 3  # grids; a G may make one image for a while
 
@@ -24,7 +24,8 @@ class Spread:
     def __init__(self, real: Tensor) -> None:
         """real: all training images, uint8 N×C×H×W."""
         self.count = len(real)
-        chosen = torch.linspace(0, len(real) - 1, min(len(real), 1000), dtype=torch.float64).long()
+        few = max(2, min(1000, 2**25 // real[0].numel()))  # at most 128 MB as floats
+        chosen = torch.linspace(0, len(real) - 1, min(len(real), few), dtype=torch.float64).long()
         self.real = spread(real[chosen.to(real.device)])
         self.alike, self.said = 0, False  # grids in a row; whether it was said
 
