@@ -79,7 +79,7 @@ class Options:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto, cpu, cuda or mps."""
     kde: bool = False
-    """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples (fewer if the data set is small)."""
+    """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples (or fewer)."""
     seeds: int = 0
     """Above 0: the targets are scripts; train each with seeds 0, 1, … and report mean ± std."""
     flags: str = ""
