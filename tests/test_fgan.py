@@ -237,8 +237,14 @@ def test_V_is_the_asinh_of_its_last_layer_and_drift_its_mean_square():
     assert torch.autograd.grad(fgan.drift(v), v)[0] > 1
 
 
-@pytest.mark.parametrize("divergence", ["total_variation", "neyman_chi2", "reverse_kl"])
-@pytest.mark.parametrize("objective", ["minimax", "practical"])
+@pytest.mark.parametrize(
+    ("divergence", "objective"),
+    [
+        ("total_variation", "minimax"),  # practical is the same there: f*(t) = t
+        *(("neyman_chi2", objective) for objective in ("minimax", "practical")),
+        *(("reverse_kl", objective) for objective in ("minimax", "practical")),
+    ],
+)
 def test_what_once_ended_in_noise_or_exploded_still_learns(divergence, objective, command_line, tmp_path):
     """After 250 steps V tells real from generated, and has not run to where g_f is flat."""
     flags = ("--divergence", divergence, "--generator-objective", objective, "--steps", 250)

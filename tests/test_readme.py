@@ -24,6 +24,7 @@ def commands(text: str) -> list[str]:
 def every_command() -> list[str]:
     docstrings = [importlib.import_module(script).__doc__ or "" for script in SCRIPTS]
     found = {command.strip() for text in (README, *PAGES.values(), *docstrings) for command in commands(text)}
+    found = {re.sub(r" --out \S+", "", command) for command in found}
     # Those that need a run or pictures to be there are those of test_checkpoints.py, test_common.py and test_folders.py
     return sorted(c for c in found if not {"--resume", "--sample", "--data"} & set(c.split()))
 

@@ -77,7 +77,7 @@ def killable():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="it starts its trainings by os.fork")
 @every_script
 def test_killed_at_random_moments_and_resumed(script, killable, command_line, tmp_path, data_dir):
-    """SIGKILL, five times per script; then the run is let finish and compared with one left in peace."""
+    """SIGKILL, three times per script; then the run is let finish and compared with one left in peace."""
     steps = 40
     rng, kills, folder = random.Random(script), 0, tmp_path / "run"
     names = [flag.removeprefix("--").replace("-", "_") for flag in small(script)[::2]]
@@ -96,7 +96,7 @@ def test_killed_at_random_moments_and_resumed(script, killable, command_line, tm
             if line.strip().isdecimal():
                 return int(line)
 
-    while kills < 5:
+    while kills < 3:
         child = start_training()
         before = latest(folder)
         end = time.monotonic() + 60
