@@ -44,8 +44,6 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
-        if self.lock is not None:
-            self.lock.holder = id(self)
         self.spread = Spread(real)
         self.log = Log(self.folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
@@ -136,7 +134,7 @@ class Record:
 
     def close(self) -> None:
         """However the run has ended: give the folder back, let TensorBoard write what it still holds."""
-        if self.lock is not None and self.lock.holder == id(self):  # not if a later run has taken it, see lock_folder
-            self.lock.release(force=True)
+        if self.lock is not None:
+            self.lock.release()
         if self.board is not None:
             self.board.close()
