@@ -80,7 +80,7 @@ def many_shapes(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
+@pytest.mark.parametrize(("size", "channels"), [(28, 1), (28, 3), (32, 3), (64, 1), (64, 3)])
 @pytest.mark.parametrize(
     ("script", "flags"),
     [
