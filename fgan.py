@@ -42,7 +42,7 @@ Departures from the paper's MNIST experiment (section 3.3 and appendix E)
     G's output        sigmoid               tanh, for images in [−1, 1] as in the other scripts
     batch             4096                  64: many small steps win when time is short
     Adam              2e-4, β₁ 0.5          1e-3, β₁ 0: momentum makes the two players overshoot each other
-    G's objective     practical (3.2)       minimax: better so far (docs/divergences.md)
+    G's objective     practical (3.2)       minimax: better here (docs/divergences.md)
     V's output        o, the last layer's   asinh o: o near 0, ±log|2o| far from it, so that the exponentials in the
                                             table grow only as fast as o; V can still take every value
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no

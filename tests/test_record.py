@@ -11,7 +11,7 @@ from workshop.terminal import quote
 
 
 def test_curves_are_drawn_once_a_minute_and_at_the_end(command_line, monkeypatch):
-    """At a checkpoint they are drawn if the last drawing is a minute old, as one takes half a second."""
+    """At a checkpoint they are drawn if the last drawing is a minute old, as one takes a third of a second."""
     drawn, hours = [], itertools.count(step=3600)
     monkeypatch.setattr(log, "save_curves", lambda steps, columns, path: drawn.append(steps[-1]))
     arguments = ("fgan", *TINY[2:], "--steps", 12)

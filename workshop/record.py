@@ -79,7 +79,7 @@ class Record:
                 self.save_grid(step)
             if step % self.hp.checkpoint_every == 0 or last or stop:
                 self.save_checkpoint(step, seconds)
-                if last or stop or seconds > self.log.drawn + 60:  # drawing takes half a second
+                if last or stop or seconds > self.log.drawn + 60:  # drawing takes a third of a second
                     self.log.draw(seconds)
         except Diverged as error:
             self.give_up(error)
