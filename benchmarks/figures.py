@@ -8,6 +8,7 @@ python -m benchmarks.figures gamma out               docs/gamma.png: samples for
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
+python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: samples of began_conv.py, a row for each seed
 python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
@@ -37,14 +38,14 @@ class Options:
     """Which picture."""
 
     kind: Annotated[
-        Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health", "modes"],
+        Literal["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health", "pictograms", "modes"],
         tyro.conf.Positional,
     ]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, twins: of SCRIPT-0; divergences: of
     fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER;
-    health: of three runs of began_conv.py."""
+    health: of three runs of began_conv.py; pictograms: of began_conv-SEED."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -65,6 +66,16 @@ def gallery(runs: Path) -> Figure:
     figure = Figure(figsize=(9, 8), layout="constrained")
     for axes, script in zip(figure.subplots(5, 1), ("dcgan", "wgan", "wgan_gp", "fgan", "began")):
         show(axes, samples(runs / f"{script}-0", 32, 16), f"{script}.py")
+    return figure
+
+
+def pictograms(runs: Path) -> Figure:
+    seeds = sorted(runs.glob("began_conv-*"))
+    if not seeds:
+        raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
+    figure = Figure(figsize=(9, 1.4 * len(seeds)), layout="constrained")
+    for axes, run in zip(figure.subplots(len(seeds), 1, squeeze=False)[:, 0], seeds):
+        show(axes, samples(run, 48, 16), f"{run.name.replace('-', '.py, seed ')}")
     return figure
 
 
@@ -160,7 +171,7 @@ def modes(runs: Path) -> Figure:
 
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {f.__name__: f for f in (gallery, fashion, twins, divergences, gamma, health, modes)}
+    draw = {f.__name__: f for f in (gallery, fashion, twins, divergences, gamma, health, pictograms, modes)}
     try:
         if options.kind == "exercises":
             lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})

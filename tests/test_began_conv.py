@@ -46,6 +46,13 @@ def test_networks_at_every_size(size, channels, skip):
     assert not any(isinstance(m, forbidden) for net in (G, D) for m in net.modules())
 
 
+def test_batchnorm_is_for_G_alone():
+    hp = began_conv.Hyperparameters(n_G=6, n_D=4, batchnorm=True)
+    G, D = began_conv.Generator(hp), began_conv.Discriminator(hp)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in G.modules()) == sum(isinstance(m, nn.ELU) for m in G.modules())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in D.modules())
+
+
 def test_stages():
     assert [began_conv.stages(size) for size in (8, 28, 32, 64, 128)] == [0, 2, 2, 3, 4]
 

@@ -124,7 +124,9 @@ def test_a_training_can_be_watched(data_dir):
     assert seen == [({"bound", "loss_G", "T_real", "T_fake"}, (3, 1, 28, 28))] * 2
 
 
-@pytest.mark.parametrize("kind", ["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health"])
+@pytest.mark.parametrize(
+    "kind", ["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health", "pictograms"]
+)
 def test_a_folder_without_runs_has_no_pictures(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["figures.py", kind, str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
