@@ -41,7 +41,7 @@ Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured (2 cores, full MNIST, 5 seeds, 1000 steps): ten classes every time, FID 120 ± 10; some 3 minutes.
 
-For small colour pictures D must be larger and learn faster, and G needs BatchNorm (docs/own-images.md):
+For small colour pictures D is larger and learns faster, and G has BatchNorm (docs/own-images.md):
     python began_conv.py --data path/to/folder --image-size 32 --batchnorm --n-G 24 --n-D 24 --gamma 0.9 \\
         --k-start 0.15 --lr-G 5e-4 --lr-D 5e-4 --betas 0.5 0.999 --batch-size 16 --head-start 600 --steps 2500
 """
@@ -100,7 +100,7 @@ class Hyperparameters(common.Options):
     h: int = 64
     """Length of the code between D's encoder and decoder."""
     batchnorm: bool = False
-    """BatchNorm in G, which the paper does not have: it keeps the images of different z apart."""
+    """BatchNorm in G (the paper has none), for colour pictures."""
     skip: bool = False
     """Give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
 

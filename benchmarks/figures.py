@@ -73,7 +73,7 @@ def pictograms(runs: Path) -> Figure:
     seeds = sorted(runs.glob("began_conv-*"))
     if not seeds:
         raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
-    figure = Figure(figsize=(9, 1.4 * len(seeds)), layout="constrained")
+    figure = Figure(figsize=(7, 1.75 * len(seeds)), layout="constrained")
     for axes, run in zip(figure.subplots(len(seeds), 1, squeeze=False)[:, 0], seeds):
         show(axes, samples(run, 48, 16), f"{run.name.replace('-', '.py, seed ')}")
     return figure
