@@ -47,7 +47,7 @@ def test_networks_at_every_size(size, channels, skip):
 
 
 def test_batchnorm_is_for_G_alone():
-    hp = began_conv.Hyperparameters(n_G=6, n_D=4, batchnorm=True)
+    hp = began_conv.Hyperparameters(image_size=28, channels=1, n_G=6, n_D=4, batchnorm=True)
     G, D = began_conv.Generator(hp), began_conv.Discriminator(hp)
     assert sum(isinstance(m, nn.BatchNorm2d) for m in G.modules()) == sum(isinstance(m, nn.ELU) for m in G.modules())
     assert not any(isinstance(m, nn.BatchNorm2d) for m in D.modules())
