@@ -69,16 +69,6 @@ def gallery(runs: Path) -> Figure:
     return figure
 
 
-def pictograms(runs: Path) -> Figure:
-    seeds = sorted(runs.glob("began_conv-*"))
-    if not seeds:
-        raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
-    figure = Figure(figsize=(7, 1.75 * len(seeds)), layout="constrained")
-    for axes, run in zip(figure.subplots(len(seeds), 1, squeeze=False)[:, 0], seeds):
-        show(axes, samples(run, 48, 16), f"{run.name.replace('-', '.py, seed ')}")
-    return figure
-
-
 def fashion(runs: Path) -> Figure:
     return gallery(runs)
 
@@ -125,14 +115,26 @@ def divergences(runs: Path) -> Figure:
     return figure
 
 
+def a_row_each(runs: dict[str, Path], count: int) -> Figure:
+    """A row of samples for each run, by its title."""
+    figure = Figure(figsize=(9, 1.7 * len(runs)), layout="constrained")
+    for axes, (title, run) in zip(figure.subplots(len(runs), 1, squeeze=False)[:, 0], runs.items()):
+        show(axes, samples(run, count, 16), title)
+    return figure
+
+
 def gamma(runs: Path) -> Figure:
     found = sorted(runs.glob("gamma-*"))
     if not found:
         raise UserError(f"{runs} holds no folders that are called gamma-NUMBER")
-    figure = Figure(figsize=(9, 1.7 * len(found)), layout="constrained")
-    for axes, folder in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found):
-        show(axes, samples(folder / "began-0", 32, 16), f"γ = {folder.name.removeprefix('gamma-')}")
-    return figure
+    return a_row_each({f"γ = {folder.name.removeprefix('gamma-')}": folder / "began-0" for folder in found}, 32)
+
+
+def pictograms(runs: Path) -> Figure:
+    found = sorted(runs.glob("began_conv-*"))
+    if not found:
+        raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
+    return a_row_each({f"began_conv.py, seed {run.name.removeprefix('began_conv-')}": run for run in found}, 48)
 
 
 def exercises(runs: Path, lesson: str) -> Figure:
