@@ -1,8 +1,7 @@
-"""What the tests share: the project on the path, the repository's real digits, a run in a subprocess."""
+"""What the tests share: the project on the path, the real digits, scripts in this process and in others."""
 
 import importlib
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from forked import Server
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -48,20 +48,6 @@ def data_dir(shared) -> str:
         return str(ROOT / "data")
     (shared / "data").mkdir(exist_ok=True)
     return str(shared / "data")
-
-
-def run(*arguments: str, cwd: Path | str = ROOT, timeout: float = 120) -> subprocess.CompletedProcess:
-    """Run a script of the project as a user would: `run("began.py", "--steps", "10")`."""
-    script, *rest = arguments
-    command = [sys.executable, str(ROOT / script), *map(str, rest)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", timeout=timeout, check=False)
-
-
-def start(*arguments: str, cwd: Path | str = ROOT) -> subprocess.Popen:
-    """The same, not waited for."""
-    script, *rest = arguments
-    command = [sys.executable, str(ROOT / script), *map(str, rest)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
@@ -149,6 +135,21 @@ def good(tmp_path_factory, data_dir):
         fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, G_hidden=16, V_hidden=16)
     )
     return (folder / "checkpoint.pt").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def forked():
+    """Starts scripts as processes of their own, and quickly; forked.py says how."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no os.fork")
+    server = Server()
+    yield server
+    server.close()
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """First what needs the classifier: one process trains it, and no other waits for it."""
+    items.sort(key=lambda item: "known" not in item.fixturenames)
 
 
 @pytest.fixture(scope="session")

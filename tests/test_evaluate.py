@@ -76,6 +76,7 @@ def test_too_few_images(tmp_path, data_dir):
 def test_seeds_on_the_command_line(tmp_path, data_dir, known, monkeypatch, capfd):
     words = ["--seeds", "2", "--flags=--steps 3 --batch-size 8", "--samples", "150", "--data-dir", data_dir]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *words, str(ROOT / "fgan.py")])
+    monkeypatch.setattr(evaluate, "reference_for", lambda *_: known)
     monkeypatch.chdir(tmp_path)
     evaluate.main()
     row = capfd.readouterr().out.strip().splitlines()[-1]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, tensors
+from conftest import ROOT, tensors, wait_for
+from forked import Child, Server
 
 import common
 from workshop import processes
@@ -21,7 +23,7 @@ from workshop.checkpoints import read_checkpoint
 WITHOUT_BATCHNORM = """
 import importlib, os, socket, sys
 sys.path.insert(0, {root!r})
-import matplotlib.figure, torch, torch.distributed  # so that the children need not
+import torch, torch.distributed  # so that the children need not
 from torch import nn
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
@@ -60,21 +62,28 @@ for world, folder in {groups}:
     assert all(os.waitpid(child, 0)[1] == 0 for child in children), folder
 """
 
-FGAN = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    + (ROOT / "fgan.py").read_text(encoding="utf-8").split('"""', 2)[2]
-)
+
+def torchrun(processes: int, script: str, *flags: object, cwd: Path) -> subprocess.Popen:
+    words = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        processes,
+        ROOT / script,
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    return subprocess.Popen([str(word) for word in (*words, *flags)], cwd=cwd, **pipes)
 
 
-def launch(processes: int, program: str, *arguments: object, cwd) -> subprocess.Popen:
-    (cwd / "program.py").write_text(program, encoding="utf-8")
-    words = [sys.executable, "program.py", *map(str, arguments)]
-    if processes > 1:
-        words[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        words, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-    )
+def group(processes: int, forked: Server, *flags: object, cwd: Path) -> list[Child]:
+    """fgan.py in several processes, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(processes)}
+    ranks = map(str, range(processes))
+    return [forked.start("fgan.py", *flags, cwd=cwd, RANK=rank, LOCAL_RANK=rank, **place) for rank in ranks]
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -91,9 +100,9 @@ def test_n_processes_learn_what_one_does(tmp_path, data_dir):
     scripts = ("wgan_gp", "began")
     groups = ((1, "one"), (2, "two"), (2, "two-broken"), (3, "three"))
     program = WITHOUT_BATCHNORM.format(root=str(ROOT), scripts=scripts, groups=groups)
-    process = launch(1, program, data_dir, cwd=tmp_path)
-    _, err = process.communicate(timeout=400)
-    assert process.returncode == 0, err
+    words = [sys.executable, "-c", program, data_dir]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
     for script in scripts:
         one = weights(tmp_path / "one" / script)
         assert distance(one, weights(tmp_path / "two" / script)) < 1e-5
@@ -102,17 +111,14 @@ def test_n_processes_learn_what_one_does(tmp_path, data_dir):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="it finds torchrun's processes in /proc")
-def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
+def test_one_of_three_is_killed_and_two_go_on(forked, tmp_path, data_dir):
     flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run", "--checkpoint-every", 20)
-    process = launch(3, FGAN, "--steps", 10**6, *flags, cwd=tmp_path)
+    process = torchrun(3, "fgan.py", "--steps", 10**6, *flags, cwd=tmp_path)
     checkpoint = tmp_path / "run/checkpoint.pt"
-    end = time.monotonic() + 300
-    while not checkpoint.exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for(checkpoint, 300)
     lists = Path(f"/proc/{process.pid}/task").glob("*/children")
     children = [pid for path in lists for pid in path.read_text(encoding="utf-8").split()]
-    workers = [int(pid) for pid in children if b"program.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    workers = [int(pid) for pid in children if b"fgan.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 3
     os.kill(workers[-1], signal.SIGKILL)
     start = time.monotonic()
@@ -121,23 +127,20 @@ def test_one_of_three_is_killed_and_two_go_on(tmp_path, data_dir):
     assert process.returncode != 0
     assert "another process of this run has ended" in err
     step = read_checkpoint(tmp_path / "run", None, "cpu")["step"]
-    process = launch(2, FGAN, "--steps", step + 5, *flags, "--resume", cwd=tmp_path)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    for process in group(2, forked, "--steps", step + 5, *flags, "--resume", cwd=tmp_path):
+        code, _, err = process.wait()
+        assert code == 0, err
     assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] == step + 5
 
 
-@pytest.mark.skipif(os.name == "nt", reason="on Windows no process can send another a signal that it may handle")
-def test_all_stop_together_on_a_signal(tmp_path, data_dir):
+def test_all_stop_together_when_one_gets_a_signal(forked, tmp_path, data_dir):
     flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run")
-    process = launch(2, FGAN, "--steps", 10**6, *flags, cwd=tmp_path)
-    end = time.monotonic() + 300
-    while not (tmp_path / "run/log.csv").exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=200)
-    assert out.count("stopped after step") == 1
+    first, second = group(2, forked, "--steps", 10**6, *flags, cwd=tmp_path)
+    wait_for(tmp_path / "run/log.csv")
+    os.kill(second.pid, signal.SIGTERM)
+    (code, said, _), (code_of_second, said_by_second, _) = first.wait(), second.wait()
+    assert code == code_of_second == 143
+    assert (said + said_by_second).count("stopped after step") == 1
     assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] > 0
 
 

@@ -1,13 +1,14 @@
 """A run takes its folder, and nothing that lies there is lost."""
 
 import os
+import signal
 import threading
 from pathlib import Path
 
 import filelock
 import pytest
 import torch
-from conftest import TINY, start, wait_for
+from conftest import TINY, wait_for
 
 import common
 import fgan
@@ -48,8 +49,8 @@ def test_an_out_that_can_not_be_written(command_line, tmp_path):
         assert "locked" in err
 
 
-def test_two_runs_in_one_folder(command_line, tmp_path, data_dir):
-    first = start("fgan.py", "--steps", 10**6, "--data-dir", data_dir, "--out", "run", cwd=tmp_path)
+def test_two_runs_in_one_folder(forked, command_line, tmp_path, data_dir):
+    first = forked.start("fgan.py", "--steps", 10**6, "--data-dir", data_dir, "--out", "run", cwd=tmp_path)
     try:
         wait_for(tmp_path / "run" / "log.csv")
         for flags in ((), ("--resume",)):
@@ -57,8 +58,8 @@ def test_two_runs_in_one_folder(command_line, tmp_path, data_dir):
             assert code == 1
             assert "another run is writing into run" in err or f"there is no {Path('run/checkpoint.pt')}" in err
     finally:
-        first.kill()
-        first.communicate()
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
     assert command_line("fgan", *TINY, "--out", "run")[0] == 0  # a killed run leaves no lock behind
 
 
