@@ -31,18 +31,20 @@ The paper calls this proportional control; a thermostat does the same. If G's im
 (L(G(z)) < γ L(x)), k rises and D attends more to pushing them up; if too badly, k falls and D goes back to
 learning real images.
 γ is the dial of the paper: with a low γ D spends itself on real images and G on the few that D draws best:
-sharp and uniform samples. With a high one G's errors must be spread as the real ones are: diverse samples.
+sharp and uniform samples, on faces. With a high one G's errors must be spread as the real ones are: diverse
+samples. On digits a low γ makes them uniform as well, but blurred: docs/gamma.md.
 
     M = L(x) + |γ L(x) − L(G(z))|
 
 M measures convergence: its first term says how well D knows the data, its second how far the players are from
-their balance. Both must be small at once; a blank G or a D that has given up makes one of them large.
+their balance. Both must be small at once. M alone does not show that G has collapsed: for a blank G it is
+(1 + γ) L(x), and L(x) is small where D does nothing but draw. So look at `balance` and at the samples too.
 
 k also says how diverse the samples are. L_D counts an image v with the weight p(v) − k·q(v), p being the density
 of the data and q that of G. Where this is below 0, D unlearns v, its error rises there, and G moves on; so G can
 hardly make anything more than 1/k times as often as it occurs in the data: q ≤ p/k. At k = 0.3 three of ten digits are
-enough for G, near k = 1 it must make them all. And k is high where D can hold the balance no other way: where
-D learns slowly, G is strong, and γ is near 1.
+enough for G, near k = 1 it must make them all. k ends high if D learns slowly, G is strong and γ is near 1:
+only then does D need a high k to keep the balance.
 
 What to look for in curves.png: `balance` near γ (its target), k well inside (0, 1), M falling after the first
 hundreds of steps. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G
@@ -59,12 +61,12 @@ and one blank image, as digits are easy to reconstruct and a blank easier still.
     γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
-    Adam        1e-4 for both, β₁ 0.5       G 2e-3, D 5e-4, for a high k; β₁ 0: momentum makes the players overshoot
+    Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 5e-4, for a high k; β₁ 0: momentum makes the players overshoot
                                             each other; halved when M stalls, as in the paper
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
-The paper's own constants, on these networks:
-    python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 --betas 0.5 0.999 \\
+The paper's own constants, on these networks (patience and steps are ours):
+    python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 \\
         --batch-size 16 --ema 0 --patience 3000 --steps 200000
 
 Run it:     python began.py
@@ -90,7 +92,7 @@ class Hyperparameters(common.Options):
 
     # The game
     gamma: float = 1.0
-    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
+    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
     lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an L that is a mean over pixels."""
     k_start: float = 0.6
@@ -189,7 +191,7 @@ def update_k(k: Tensor, error: Tensor, lambda_k: float) -> Tensor:
 
 
 def convergence(L_real: Tensor, error: Tensor) -> Tensor:
-    """M = L(x) + |γ L(x) − L(G(z))| (section 3.4)."""
+    """M = L(x) + |γ L(x) − L(G(z))| (section 3.4.1)."""
     return L_real + error.abs()
 
 
@@ -211,7 +213,7 @@ def halve_lr_on_plateau(
 
 
 def train(hp: Hyperparameters) -> None:
-    """The objective of section 3.3 of the paper, one update of all three: D, G and k."""
+    """The objective of section 3.4 of the paper, one update of all three: D, G and k."""
     run = common.Run(hp)
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)

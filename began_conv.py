@@ -3,8 +3,8 @@
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
 
-Read began.py first: the game, its controller k, the measure M and what to look for in curves.png are the same,
-to the letter. What differs is the networks (figure 1 of the paper), their constants, and a head start for D.
+Read began.py first: the game, its controller k, the measure M and what to look for in curves.png are the same.
+What differs is the networks (figure 1 of the paper), their constants, and a head start for D.
 
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image; then
                 one fully connected layer to a code of h numbers
@@ -26,20 +26,21 @@ Departures from the paper, for digits. On MNIST its constants end with k at 0 an
     γ           0.5                         0.95: images differ in difficulty; a low γ picks the easy ones
     k           starts at 0                 at 0.8: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of minutes needs a faster thermostat
-    Adam        1e-4 for both, β₁ 0.5       G 1e-3, D 1e-4, for a high k; β₁ 0: momentum makes the players overshoot
-                                            each other
+    Adam        1e-4 for both, β₁ 0.9,      G 1e-3, D 1e-4, for a high k; β₁ 0: momentum makes the players overshoot
+                halved when M stalls        each other; not halved
     batch       16                          64
-    head start  none                        D learns to draw for 200 steps before the game
+    head start  none                        D learns to draw for 200 steps before the game; in its first 200 steps k
+                                            stays as it is
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
-The paper's own constants:
+The paper's own constants (patience and steps are ours):
     python began_conv.py --n-D 64 --n-G 64 --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 \\
-        --betas 0.5 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
+        --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
-Run it:     python began_conv.py --steps 1000
+Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
-Measured (2 cores, full MNIST, 5 seeds, 1000 steps): ten classes every time, FID 120 ± 10; some 3 minutes.
+Measured (2 cores, full MNIST, 5 seeds): ten classes every time, FID 120 ± 10; some 3 minutes.
 
 For small colour pictures D is larger and learns faster, and G has BatchNorm (docs/own-images.md):
     python began_conv.py --data path/to/folder --image-size 32 --batchnorm --n-G 24 --n-D 24 --gamma 0.9 \\
@@ -62,7 +63,7 @@ class Hyperparameters(common.Options):
 
     # The game
     gamma: float = 0.95
-    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is sharp and uniform, high is diverse."""
+    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
     lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an L that is a mean over pixels."""
     k_start: float = 0.8
@@ -73,7 +74,7 @@ class Hyperparameters(common.Options):
     """So many steps D alone learns to be an autoencoder; for as many steps of the game k then stays as it is."""
 
     # The optimisation
-    steps: int = 8000
+    steps: int = 1000
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
@@ -230,7 +231,7 @@ def update_k(k: Tensor, error: Tensor, lambda_k: float) -> Tensor:
 
 
 def convergence(L_real: Tensor, error: Tensor) -> Tensor:
-    """M = L(x) + |γ L(x) − L(G(z))| (section 3.4)."""
+    """M = L(x) + |γ L(x) − L(G(z))| (section 3.4.1)."""
     return L_real + error.abs()
 
 
@@ -264,7 +265,7 @@ def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
 
 
 def train(hp: Hyperparameters) -> None:
-    """The objective of section 3.3 of the paper, one update of all three: D, G and k."""
+    """The objective of section 3.4 of the paper, one update of all three: D, G and k."""
     run = common.Run(hp)
     # channels_last: the layout in which CPUs convolve fastest
     G, D = (net(hp).to(run.device, memory_format=torch.channels_last) for net in (Generator, Discriminator))

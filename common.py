@@ -9,7 +9,7 @@
     EMA, frozen, average_gradients, mean_over_processes    what the steps of several scripts use
 
 Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
-What happens behind these lines (files, checkpoints, signals, several processes …) is in workshop/, a room for each:
+What happens behind these lines (files, checkpoints, signals …) is in workshop/, a small file for each subject:
 `workshop/__init__.py` is the list. The learning rates, and all else that a paper is about, are in the scripts.
 """
 

@@ -12,8 +12,9 @@ how probable it is that it is real. D learns to tell them apart, G learns to be 
 
 In the game as first written G minimises E log(1 − D(G(z))). For a fixed D both forms have the same best G. But
 where D is sure that G's images are fakes, as it is at the start, log(1 − D) is flat and G would learn nothing.
-In that first form, with D at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces
-the Jensen-Shannon divergence of data and samples. (For other divergences see fgan.py.)
+Let P be the distribution of the data and Q that of G's images, p and q their densities. In that first form, with D
+at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon divergence
+of data and samples. (For other divergences see fgan.py.)
 
 With d the *logit*, D = σ(d), the logarithms become −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d),
 which neither overflow nor lose digits.
@@ -23,25 +24,27 @@ in place of pooling; BatchNorm, but neither on G's output nor on D's input; no f
 ReLU in G with tanh at its end, LeakyReLU in D; weights from N(0, 0.02); Adam with β₁ = 0.5.
 
 The guideline against fully connected layers is for their scenes of 64 px. For MNIST the authors' own code
-(github.com/Newmu/dcgan_code, folder mnist) has one in each player, and so do these networks: a few strided
-convolutions see strokes, a fully connected layer sees whether the strokes make a digit. Without it many samples
-here were signs of no alphabet (at the same rates FID 68 without, 10 with it: docs/LOG.md).
+(github.com/Newmu/dcgan_code, folder mnist; it also tells both players the digit's class) has one in each player,
+and so do these networks: a few strided convolutions see strokes, a fully connected layer sees whether the strokes
+make a digit. Without it many samples here were signs of no alphabet (at the same rates FID 68 without, 10 with it:
+docs/LOG.md).
 
 What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess. Neither
-they nor the losses say how good the images are: the players just hold each other in balance, from poor
-images to good ones. wgan.py is about that.
+they nor the losses say how good the images are: the players can be in balance with poor images and with good
+ones. wgan.py is about that.
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
-    width             128 channels at the highest resolution (64×64)        16, at 28×28
+    width             128 for images of 64×64; 64 in their MNIST code       16
     hidden            none; 1024 in their MNIST code                        512
+    kernels           5×5                   4×4: a stride of 2 divides it
     batch_size        128                   64: more updates per second
     lr                2e-4 for both         G 5e-3, D 1e-3: D wins easily at first; so the digits come sooner
     betas             (0.5, 0.999)          (0, 0.99): momentum makes the players overshoot each other
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
-The paper's own constants:
-    python dcgan.py --width 128 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \\
+The paper's own constants, with the size of their MNIST networks:
+    python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \\
         --ema 0
 
 Run it:     python dcgan.py

@@ -8,7 +8,7 @@ How a convex function becomes a game, in four lines. With u = p(x)/q(x), data P 
     D_f(P‖Q) = E_Q[f(u)]                                    f convex, f(1) = 0: the divergence
     f(u)     = sup_t { u t − f*(t) }                        a convex f is the supremum of its tangents
     D_f(P‖Q) = E_Q[sup_t { u t − f*(t) }]                   put in: the best slope t at each x
-             ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }          one function T for all x: only a bound
+             ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }          T from some class, such as a network's: only a bound
 
 The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t starts. The last line needs
 no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
@@ -22,7 +22,7 @@ the threshold f'(1) it says "more data than samples here". The generator then lo
 Algorithm 1 does both *from the same old values*: a single forward pass of G and V serves both. The GAN
 of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ), F = E log D + E log(1 − D).
 
-What each divergence is known for, when Q can't match P exactly (section 2.4 of the paper; tests/test_fgan.py
+What each divergence is known for, when Q can't match P exactly (section 2.5 of the paper; tests/test_fgan.py
 fits one Gaussian to a mixture of two):
     kl, pearson_chi2       punish q ≈ 0 where p > 0: Q covers every mode, and the gaps between them
     reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
@@ -36,7 +36,7 @@ What to look for: `bound` in curves.png is F: it rises towards the divergence as
 improves. It is at f(1) when the two are alike: 0, but −log 4 for `gan`. T_real − T_fake
 says how well V still tells them apart.
 
-Departures from the paper's MNIST experiment (section 3.3 and appendix E)
+Departures from the paper's MNIST experiment (section 4 and its appendix)
                       the paper             here
     G                 100→1200→1200→784     z_dim→512→512→784: a third of the time per step
     G's output        sigmoid               tanh, for images in [−1, 1] as in the other scripts
@@ -48,7 +48,7 @@ Departures from the paper's MNIST experiment (section 3.3 and appendix E)
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
                                             gradient to come back with, and this does (the drift term of Karras et
                                             al. 2017, arXiv 1710.10196)
-    V's first weights not stated            He's, the last layer's near 0: without it kl and squared_hellinger fail
+    V's first weights of scale 0.005        He's, the last layer's near 0: without it kl and squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants:
     python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\

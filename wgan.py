@@ -5,7 +5,7 @@ Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.0
 The Jensen-Shannon divergence of dcgan.py is at its maximum, and flat, as soon as data and samples do not
 overlap, and two thin sets in 784 dimensions never do. The Wasserstein-1 distance is how much mass must be
 moved how far to turn one distribution into the other; it still tells near from far where nothing overlaps.
-By the Kantorovich-Rubinstein duality (formula (2) of the paper) it is
+By the Kantorovich-Rubinstein duality (formula (2) of the paper; P the data, Q the samples) it is
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
@@ -16,6 +16,7 @@ its output may not change faster than its input. Here: after each of its updates
     D: maximise  E f(x) − E f(G(z))                         ≈ K·W(P, Q)
     G: maximise  E f(G(z))                                  moves samples uphill on f
 
+(With BatchNorm in f, as in the paper and here, this holds only roughly: it divides by the deviation of each batch.)
 There is no sigmoid and no logarithm: f is no probability, only differences of it mean something.
 
 The sign confuses everyone. loss_D = E f(G(z)) − E f(x) is what D *minimises*: it lies below 0, and rises
@@ -28,8 +29,9 @@ docs/two-diffs.md shows how well it holds here, and the curves of dcgan.py besid
 
 Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c
 and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is
-BatchNorm after every hidden layer of D, the fully connected one included. Without it on that layer alone every
-weight behind it is at ±c after 250 steps, and FID is 1121; with it half of them are, and FID is 109 (one seed).
+BatchNorm after every hidden layer of D but the first, the fully connected one included. Without it on that layer
+alone every weight behind it is at ±c after 250 steps, and FID is 1121; with it half of them are, and FID is 109
+(one seed).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
@@ -40,7 +42,7 @@ Departures from the paper, for digits on a laptop in two minutes
     networks          of DCGAN, 64 px       those of dcgan.py
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
-The paper's own constants:
+The paper's own constants, on these networks:
     python wgan.py --n-critic 5 --c 0.01 --lr-G 5e-5 --lr-D 5e-5 --batch-size 64 --z-dim 100 --width 64 --ema 0 \\
         --steps 100000
 

@@ -1,6 +1,6 @@
 """What each divergence does when G can't match the data: two small games of fgan.py's losses, without images.
 
-On a line one Gaussian is fitted to a mixture of two (section 2.4 of the paper). In the plane it is fitted to a ring of
+On a line one Gaussian is fitted to a mixture of two (section 2.5 of the paper). In the plane it is fitted to a ring of
 eight. The games of all divergences run side by side, as one batch of small networks. V has neither asinh nor drift.
 """
 

@@ -1,4 +1,4 @@
-"""What surrounds a training, a room for each subject. No room knows a script; each imports from those above it only.
+"""What surrounds a training, a file for each subject. None knows a script; each imports from those above it only.
 
     errors       what a user can put right, and the words for it
     files        files that are written whole or not at all
