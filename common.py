@@ -101,7 +101,8 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse values out of range. Raises ValueError, which the command line prints as one line."""
         known = f"one of {', '.join(BUILT_IN)}, or an existing folder of images"
-        require(self.data in BUILT_IN or Path(self.data).is_dir(), "--data", self.data, known)
+        there = self.data in BUILT_IN or (can_be_a_path(self.data) and Path(self.data).is_dir())
+        require(there, "--data", self.data, known)
         size = self.image_size
         require(size == 0 or 8 <= size <= 1024, "--image-size", size, "0 (automatic) or 8 to 1024")
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
@@ -318,6 +319,8 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
                 # Printed now, not by sys.exit: that comes after the group is left, when torchrun may have ended us
                 print(f"{script}.py{which}: {error}", file=sys.stderr, flush=True)
                 sys.exit(1)
+    except UserError as error:  # this process finds no device
+        sys.exit(f"{script}.py: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -120,9 +120,11 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
         return Samples(read_npz(path), options.data, *files)
     if not path.is_dir():
         raise UserError(f"{path}: there is no such run folder, .npz file or folder of pictures")
-    files = path / "metrics.json", path / "evaluate.png"
     if not (path / CHECKPOINT).exists() and any(path.glob("*.png")):
+        place = path.resolve()  # beside the folder: in it they would be two files too many next time
+        files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
         return Samples(read_pictures(path), options.data, *files)
+    files = path / "metrics.json", path / "evaluate.png"
     checkpoint = read_checkpoint(path, None, device)
     module = script_of(checkpoint["script"], path)
     G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
@@ -188,8 +190,8 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
 
 def pictures(shown: Tensor, between: Tensor | None, reference: Reference) -> list[tuple[str, Image.Image]]:
     """24 samples above their nearest training images, and walks between noise vectors, each with a title."""
-    _, index = nearest(pixels(shown, reference.device), reference.train_pixels)
-    neighbours = reference.train.images[index.cpu()]
+    _, index = nearest(pixels(shown, reference.device), reference.seen_pixels)
+    neighbours = reference.seen[index.cpu()]
     rows = torch.cat([shown[:12], neighbours[:12], shown[12:24], neighbours[12:24]])
     panels = [("samples, and below each its nearest training image", common.grid(rows, columns=12))]
     if between is not None:

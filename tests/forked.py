@@ -11,22 +11,27 @@ ROOT = Path(__file__).parent.parent
 
 # Reads orders, a line of JSON each, and answers each with one number. A child leaves the loop and becomes the script.
 SERVER = """
-import json, os, runpy, sys
+import json, os, runpy, signal, sys
 sys.path.insert(0, {root!r})
 import matplotlib.figure, torch, torch.distributed
 import common
 torch.set_num_threads(1)
+children = set()
 for line in sys.stdin:
     order = json.loads(line)
     if "child" in order:
         child, status = os.waitpid(order["child"], os.WNOHANG)
+        children.discard(child)
         print(os.waitstatus_to_exitcode(status) if child else None, flush=True)
         continue
     child = os.fork()
     if child == 0:
         break
+    children.add(child)
     print(child, flush=True)
 else:
+    for child in children:  # of tests that failed
+        os.kill(child, signal.SIGKILL)
     sys.exit()
 os.chdir(order["cwd"])
 os.environ.update(order["environment"])

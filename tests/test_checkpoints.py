@@ -16,7 +16,7 @@ from conftest import ROOT, SCRIPTS, TINY, assert_same_run, small
 from torch import nn
 
 from workshop import checkpoints
-from workshop.errors import Diverged
+from workshop.errors import Diverged, UserError
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
@@ -183,3 +183,12 @@ def test_a_weight_that_is_not_finite_is_named():
     net.running_var[1] = math.inf
     with pytest.raises(Diverged, match="weights of G are not finite after step 3"):
         checkpoints.require_finite({"G": net}, 3)
+
+
+def test_what_a_resumed_run_must_be_given_can_be_typed():
+    theirs = {"betas": (0.0, 0.9), "skip": False, "data": "my pics", "seed": 1}
+    ours = {"betas": (0.5, 0.9), "skip": True, "data": "mnist", "seed": 1}
+    with pytest.raises(UserError, match=r"was made with --betas 0.0 0.9 --no-skip --data 'my pics': give the same"):
+        checkpoints.refuse_other_hyperparameters(ours, theirs, Path("run"))
+    with pytest.raises(UserError, match="is older than --drift: start anew"):
+        checkpoints.refuse_other_hyperparameters({**ours, "drift": 1}, theirs, Path("run"))

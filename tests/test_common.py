@@ -84,6 +84,7 @@ WRONG = [
     ("fgan", ("--out", " "), "--out ' '", "name of a folder"),
     ("fgan", ("--out", "a\0b"), r"--out 'a\x00b'", "name of a folder"),
     ("fgan", ("--data", "\udcff"), "--data ?", "existing folder"),
+    ("fgan", ("--data", 300 * "a"), "--data aaa", "existing folder"),
 ]
 
 
@@ -98,7 +99,7 @@ def test_a_wrong_flag_is_named_and_nothing_is_written(script, arguments, named, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", 300 * "a"])
 def test_what_can_not_be_a_path_is_refused(name):
     for field in ("out", "data_dir"):
         with pytest.raises(ValueError, match=f"{common.flag(field)} .*: must be the name of a folder"):

@@ -4,6 +4,8 @@ import gzip
 import os
 import random
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -118,3 +120,23 @@ def test_damaged_idx_files(tmp_path, monkeypatch):
                 put(**{name: bad})
                 with pytest.raises(common.UserError, match=f"{name} is damaged"):
                     common.load_images("mnist", str(tmp_path))
+
+
+def test_one_download_at_a_time(tmp_path, monkeypatch):
+    """Of two processes (here threads) that need a data set, one fetches it and the other waits."""
+    busy, found = [], []
+
+    class Slow:
+        def __init__(self, folder, download) -> None:
+            busy.append(True)
+            time.sleep(0.3)
+            found.append(len(busy))
+            busy.pop()
+
+    monkeypatch.setattr(datasets, "answers", lambda url: True)
+    threads = [threading.Thread(target=lambda: datasets.download(Slow, tmp_path, "")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [1, 1, 1]

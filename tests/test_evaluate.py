@@ -31,14 +31,16 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     targets = (folder, folder / "samples.npz", tmp_path / "pngs")
     run, npz, pictures = (evaluate.evaluate(str(target), options, references).numbers for target in targets)
     assert run == npz == pictures
-    assert evaluate.evaluate(str(folder), options, {}).numbers == run  # and again
+    for target in (folder, tmp_path / "pngs"):  # and again
+        assert evaluate.evaluate(str(target), options, references).numbers == run
+    assert len(list((tmp_path / "pngs").iterdir())) == 200
     keys = {*SCALARS, "class_share", "samples"}
-    for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs/metrics.json"):
+    for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs.metrics.json"):
         written = json.loads(path.read_text(encoding="utf-8"))
         assert written.keys() == keys | {"floor"}
         assert written["floor"].keys() == keys
         assert written["samples"] == written["floor"]["samples"] == 200
-    for path in (folder / "evaluate.png", folder / "samples.evaluate.png", tmp_path / "pngs/evaluate.png"):
+    for path in (folder / "evaluate.png", folder / "samples.evaluate.png", tmp_path / "pngs.evaluate.png"):
         assert min(Image.open(path).size) > 300
 
 

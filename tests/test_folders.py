@@ -1,5 +1,7 @@
 """Folders of images of any size, format and state."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,15 @@ def test_a_large_set_is_memory_mapped(shapes, tmp_path, monkeypatch):
     before = dataset.images.clone()
     dataset.forget_pages()
     assert torch.equal(dataset.images, before)
+
+
+def test_a_picture_that_is_too_large_to_be_one(tmp_path, capfd):
+    """Pillow refuses to decode it, as a few kilobytes could fill the memory."""
+    for i in range(4):
+        colour_shape((20, 20), i).save(tmp_path / f"{i}.png")
+    content = (tmp_path / "0.png").read_bytes()
+    head = b"IHDR" + struct.pack(">II", 20_000, 20_000) + content[24:29]
+    huge = content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
+    (tmp_path / "huge.png").write_bytes(huge)
+    assert len(folders.load_folder(tmp_path, tmp_path / "kept", 8, 0).images) == 4
+    assert "skipped 1 of 5" in capfd.readouterr().out

@@ -27,3 +27,19 @@ def test_pictures_of_different_sizes_or_damaged(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"b\.png can't be read"):
         read_pictures(tmp_path)
+
+
+def test_pictures_are_read_as_for_training(tmp_path):
+    """16-bit grey keeps its shades, what is transparent is white."""
+    Image.fromarray(np.full((8, 8), 128 * 257, np.uint16)).save(tmp_path / "deep.png")
+    assert (read_pictures(tmp_path).numpy() == 128).all()
+    (tmp_path / "deep.png").unlink()
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (read_pictures(tmp_path).numpy() == 255).all()
+
+
+def test_an_npy_that_is_called_npz(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as stream:
+        np.save(stream, np.zeros((4, 8, 8, 1), np.uint8))
+    with pytest.raises(UserError, match=r"a\.npz is no whole \.npz file"):
+        read_npz(tmp_path / "a.npz")

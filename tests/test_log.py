@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from workshop.errors import Diverged
+from workshop.errors import Diverged, UserError
 from workshop.log import Log
 
 
@@ -63,3 +63,22 @@ def test_a_value_that_is_not_finite_is_named_with_its_step(bad, tmp_path):
         log.note({"loss_D": torch.tensor(0.1), "loss_G": torch.tensor(bad if step >= 5 else 0.2)})
     with pytest.raises(Diverged, match=f"loss_G is {bad} at step 5"):
         log.fetch(7)
+
+
+def test_a_log_continued_with_another_interval_keeps_its_rows(tmp_path):
+    first, second = Log(tmp_path, every=5), Log(tmp_path, every=4)
+    for step in range(1, 13):
+        first.note({"loss": float(step)})
+        if step in (5, 10, 12):  # 12 is the last step: its row is not whole, and goes when the run goes on
+            first.write_row(step)
+    second.restore(first.state())
+    assert [row[0] for row in second.rows] == [5, 10]
+
+
+def test_a_changed_script_does_not_go_on_in_the_old_columns(tmp_path):
+    first, second = Log(tmp_path, every=1), Log(tmp_path, every=1)
+    first.note({"loss": 1.0})
+    first.write_row(1)
+    second.restore(first.state())
+    with pytest.raises(UserError, match=r"run\.log: loss, norm after loss: .* without --resume"):
+        second.note({"loss": 1.0, "norm": 2.0})

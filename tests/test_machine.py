@@ -6,7 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import ROOT, colour_shape
+
+from workshop.errors import UserError
+from workshop.machine import choose_device
 
 FAULTS = """
 import resource, torch
@@ -73,3 +77,20 @@ def test_nothing_needs_what_only_unix_has(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/fgan/samples.png").exists()
+
+
+def test_processes_of_one_machine_share_its_devices(monkeypatch):
+    """Each needs a GPU of its own; Apple's is one, and processes can't exchange gradients on it."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("auto") == torch.device("cuda", 0)
+    assert choose_device("mps").type == "mps"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto").type == "cpu"
+    for name in ("cuda", "mps"):
+        with pytest.raises(UserError, match=f"--device {name}: 2 processes can't use it here; there is cpu"):
+            choose_device(name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda", 1)

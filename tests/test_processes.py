@@ -111,9 +111,10 @@ def test_n_processes_learn_what_one_does(tmp_path, data_dir):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="it finds torchrun's processes in /proc")
-def test_one_of_three_is_killed_and_two_go_on(forked, tmp_path, data_dir):
+def test_one_of_three_is_killed_and_two_go_on(forked, request, tmp_path, data_dir):
     flags = ("--batch-size", 12, "--data-dir", data_dir, "--device", "cpu", "--out", "run", "--checkpoint-every", 20)
     process = torchrun(3, "fgan.py", "--steps", 10**6, *flags, cwd=tmp_path)
+    request.addfinalizer(process.terminate)  # torchrun ends the three with it, if the test fails
     checkpoint = tmp_path / "run/checkpoint.pt"
     wait_for(checkpoint, 300)
     lists = Path(f"/proc/{process.pid}/task").glob("*/children")

@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from workshop.datasets import Dataset
+from workshop.reference import Reference
+
 CPU = torch.device("cpu")
 
 
@@ -11,7 +14,7 @@ CPU = torch.device("cpu")
 def measured(known):
     """The numbers of real images and of real images with one fault each."""
     count = min(1000, len(known.test.images))
-    real = known.test.images[:count]
+    real = known.held_out(count)
     generator = torch.Generator().manual_seed(0)
 
     def noisy(images, amount):
@@ -61,3 +64,17 @@ def test_copies_of_the_training_set_are_called_out(measured):
     numbers, floor = measured
     assert numbers["copies"]["memorisation"] < 0.01 * floor["memorisation"]
     assert numbers["real"]["memorisation"] == floor["memorisation"] > 0.05
+
+
+def test_few_held_out_images_are_of_all_classes(known):
+    """A data set may be sorted by class, as the offline digits are."""
+    assert known.floor(200, 5)["classes"] == 10
+
+
+def test_copies_are_called_out_without_labels_too(known):
+    """A folder has no held-out part, so the run has seen all of it: also the half that stands in for one."""
+    folder = Dataset(known.train.images[::40], None, "digits without labels")
+    reference = Reference(folder, folder, "folder", "nowhere", CPU)
+    floor = reference.floor(300, 5)["memorisation"]
+    assert floor > 0.05
+    assert reference.measure(folder.images[:300], 5)["memorisation"] == 0

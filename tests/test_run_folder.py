@@ -149,3 +149,33 @@ def test_a_place_where_nothing_can_be_locked(error, command_line, monkeypatch):
     assert code == 1
     assert f"run can't be locked: {error.args[-1]}: choose another --out" in err
     assert err.count("\n") == 1
+
+
+def test_a_start_that_failed_does_not_block_the_folder(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(common.UserError, match="No space left"):
+            take_folder(tmp_path / "run", b"{}", False, False)
+    (tmp_path / "run/.hyperparameters.json.123.part").write_text("{", encoding="utf-8")  # as SIGKILL would leave it
+    take_folder(tmp_path / "run", b"{}", False, False).release()
+    assert (tmp_path / "run/samples").is_dir()
+
+
+def test_overwriting_leaves_nothing_of_the_earlier_run(tmp_path):
+    (tmp_path / ".run.deleted").mkdir()  # of an earlier time that was interrupted
+    take_folder(tmp_path / "run", b"{}", False, False).release()
+    (tmp_path / "run/log.csv").write_text("old", encoding="utf-8")
+    take_folder(tmp_path / "run", b"{}", False, True).release()
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["run"]
+    assert not (tmp_path / "run/log.csv").exists()
+
+
+def test_links_in_a_circle(tmp_path, command_line):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    code, out, err = command_line("fgan", *TINY, "--out", "a")
+    assert code in (1, 2)
+    assert "Traceback" not in out + err

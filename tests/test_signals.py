@@ -59,12 +59,14 @@ def test_killed_at_random_moments_and_resumed(script, forked, command_line, tmp_
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.05))
         os.kill(child.pid, signal.SIGKILL)
-        killed = child.wait()[0] == -signal.SIGKILL
+        code, _, err = child.wait()
+        killed = code == -signal.SIGKILL
         kills += killed
         if (folder / "checkpoint.pt").exists():
             with zipfile.ZipFile(folder / "checkpoint.pt") as archive:
                 assert archive.testzip() is None
         if not killed:  # it was done before the signal: start over
+            assert code == 0, err
             (folder / "checkpoint.pt").unlink()
     code, _, err = start_training().wait()
     assert code == 0, err

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from workshop.errors import Diverged, UserError, first_line, flag
 from workshop.files import write_file
+from workshop.terminal import quote
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -81,12 +82,20 @@ def read_checkpoint(folder: Path, script: str | None, device: torch.device | str
 
 def refuse_other_hyperparameters(ours: dict, theirs: dict, folder: Path) -> None:
     """A resumed run must be the same run: raises UserError naming what differs."""
-    differing = [name for name in ours if ours[name] != theirs.get(name)]
-    if differing:
-        flags = " ".join(f"{flag(name)} {theirs.get(name)}" for name in differing)
+    if unknown := [flag(name) for name in ours if name not in theirs]:
+        raise UserError(f"the run in {folder} is older than {', '.join(unknown)}: start anew, without --resume")
+    words = [word for name in ours if ours[name] != theirs[name] for word in as_flag(name, theirs[name])]
+    if words:
         raise UserError(
-            f"the run in {folder} was made with {flags}: give the same to --resume, or start anew without it"
+            f"the run in {folder} was made with {quote(words)}: give the same to --resume, or start anew without it"
         )
+
+
+def as_flag(name: str, value: object) -> list[str]:
+    """The words that give a hyperparameter its value on the command line."""
+    if isinstance(value, bool):
+        return [flag(name) if value else flag(f"no_{name}")]
+    return [flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
 
 
 def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):

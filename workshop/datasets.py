@@ -12,6 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -129,7 +130,10 @@ def load_cifar10(data_dir: Path, train: bool) -> Dataset:
 
 
 def download(kind: type, data_dir: Path, url: str) -> bool:
-    """Let torchvision fetch a data set. Returns whether it is there now; never waits long for a dead mirror."""
+    """Let torchvision fetch a data set. Returns whether it is there now; never waits long for a dead mirror.
+
+    One process at a time: those that waited find the files and download nothing.
+    """
     complete = all((data_dir / kind.__name__ / "raw" / f"{file}.gz").exists() for file in IDX_FILES["mnist"])
     if not complete and not answers(url):
         return False
@@ -137,7 +141,8 @@ def download(kind: type, data_dir: Path, url: str) -> bool:
     socket.setdefaulttimeout(10)
     try:
         make_folder(data_dir)
-        kind(data_dir, download=True)
+        with filelock.FileLock(data_dir / ".download.lock"):
+            kind(data_dir, download=True)
     except (OSError, EOFError, RuntimeError) as error:
         print(f"download of {kind.__name__} failed: {first_line(error)}", file=sys.stderr)
         return False

@@ -48,7 +48,7 @@ def log_likelihood(samples: Tensor, held_out: Tensor, bandwidths: list[float] = 
     few = len(order) // 20
     choosing, measuring = held_out[order[:few]], held_out[order[few:]]
     best = parzen(choosing, samples, bandwidths).mean(1).argmax()
-    values = parzen(measuring, samples, [bandwidths[best]])[0].double()
+    values = parzen(measuring, samples, [bandwidths[best]])[0].cpu().double()
     return {
         "kde_nats": values.mean().item(),
         "kde_error": (values.std() / math.sqrt(len(values))).item(),

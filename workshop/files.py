@@ -10,7 +10,7 @@ from workshop.errors import UserError, first_line
 
 def write_file(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that at any moment either the old one or the new one is there, whole."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # each process its own: two may write the same file
     try:
         with part.open("wb") as stream:
             stream.write(content)
@@ -45,10 +45,12 @@ def append_text(path: Path, text: str) -> None:
 def can_be_a_path(text: str) -> bool:
     """Whether the system could have a file or folder of this name."""
     try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # it could be made, or it will be said why not
+    except (OSError, ValueError):  # too long, links in a circle, a character that no name may have
         return False
-    return text.strip() != "" and "\0" not in text
+    return text.strip() != ""
 
 
 def make_folder(path: Path) -> None:

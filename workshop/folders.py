@@ -114,6 +114,6 @@ def guess_channels(files: list[Path]) -> int:
             with Image.open(path) as image:
                 if image.mode not in ("1", "L", "LA", "I", "I;16"):
                     return 3
-        except OSError:  # prepare_folder names it
+        except Exception:  # prepare_folder names it
             continue
     return 1

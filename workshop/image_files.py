@@ -10,12 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from workshop.errors import UserError, first_line
+from workshop.folders import upright
 
 
 def read_npz(path: Path) -> Tensor:
     """arr_0 of an .npz file: uint8, N×H×W×C with C 1 or 3 → N×C×H×W."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
             if "arr_0" not in archive:
                 raise UserError(f"{path} has no arr_0, only {', '.join(archive) or 'nothing'}")
             array = archive["arr_0"]
@@ -35,9 +36,10 @@ def read_pictures(folder: Path) -> Tensor:
     arrays = []
     for path in sorted(folder.glob("*.png")):
         try:
-            with Image.open(path) as image:
+            with Image.open(path) as file:
+                image = upright(file)
                 arrays.append(np.asarray(image if image.mode == "L" else image.convert("RGB")))
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # a decoder can raise nearly anything on a damaged file
             raise UserError(f"{path} can't be read as a picture: {first_line(error)}") from error
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or shapes[0][0] != shapes[0][1]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workshop.curves import save_curves
-from workshop.errors import Diverged
+from workshop.errors import Diverged, UserError
 from workshop.files import append_text, write_file
 from workshop.processes import mean_over_processes, rank
 
@@ -20,14 +20,21 @@ class Log:
         self.folder, self.every = folder, every
         self.names: list[str] = []
         self.rows: list[list[float]] = []  # step, then a mean for each name
+        self.whole = 0  # rows whose interval was complete; only the last one may not be
         self.pending: list[tuple] = []  # values of the last steps, still on the device
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
         self.drawn = 0.0  # seconds of training at the last drawing
 
     def note(self, values: dict[str, Tensor | float]) -> None:
-        """Values of this step. Tensors stay on the device: they are fetched together, once per interval."""
-        if self.pending and list(values) != self.names:
-            raise ValueError("run.log: once per step, always with the same names")
+        """Values of this step. Tensors stay on the device: they are fetched together, once per interval.
+
+        Raises UserError if the names are not those of the steps before.
+        """
+        if list(values) != self.names and (self.pending or self.rows):
+            raise UserError(
+                f"run.log: {', '.join(values)} after {', '.join(self.names)}: once per step, always the same names;"
+                " start a changed script anew, without --resume"
+            )
         self.names = list(values)
         self.pending.append(tuple(v.detach() if isinstance(v, Tensor) else v for v in values.values()))
 
@@ -46,9 +53,10 @@ class Log:
         """The means since the row before become a row of log.csv, and are given back by name."""
         self.fetch(step)
         means = self.interval.mean(0).tolist()
+        self.rows.append([step, *means])
         if step % self.every == 0:  # else it is the last step: if ever resumed, the row is not whole
             self.interval = self.interval[:0]
-        self.rows.append([step, *means])
+            self.whole = len(self.rows)
         if len(self.rows) == 1:
             self.start_file()
         elif rank() == 0:
@@ -69,12 +77,12 @@ class Log:
 
     def state(self) -> dict:
         """What a checkpoint keeps of the log."""
-        return {"names": self.names, "rows": self.rows, "interval": self.interval}
+        return {"names": self.names, "rows": self.rows[: self.whole], "interval": self.interval}
 
     def restore(self, state: dict) -> None:
         """Go on from what state() gave. Raises KeyError, TypeError or the like if it is something else."""
-        self.names, self.interval = state["names"], state["interval"]
-        self.rows = [row for row in state["rows"] if row[0] % self.every == 0]
+        self.names, self.interval, self.rows = state["names"], state["interval"], list(state["rows"])
+        self.whole = len(self.rows)
 
 
 def as_csv(rows: list[list]) -> str:

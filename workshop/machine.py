@@ -10,13 +10,17 @@ from workshop.errors import UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda or mps to a device; under torchrun each process has its own GPU."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """auto, cpu, cuda or mps to a device; under torchrun each process has its own GPU. Raises UserError."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of this machine; set by torchrun
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    # Of mps there is one, and processes can't exchange gradients on it
+    available = {"cuda": gpus >= processes, "mps": torch.backends.mps.is_available() and processes == 1, "cpu": True}
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         there = ", ".join(device for device in available if available[device])
-        raise UserError(f"--device {name}: this PyTorch finds no such device; there is {there}")
+        whom = f"{processes} processes" if processes > 1 else "this PyTorch"
+        raise UserError(f"--device {name}: {whom} can't use it here; there is {there}")
     if name == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device(name)

@@ -8,15 +8,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from workshop.errors import UserError
+from workshop.errors import UserError, first_line
+from workshop.machine import choose_device
 
 
 @contextlib.contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Within: joined with the other processes, if torchrun started this one."""
+    """Within: joined with the other processes, if torchrun started this one. Raises UserError if it has no device."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        if device in ("auto", "cuda") and torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        if (chosen := choose_device(device)).type == "cuda":
+            torch.cuda.set_device(chosen)
             dist.init_process_group("cpu:gloo,cuda:nccl")
         else:
             dist.init_process_group("gloo")
@@ -83,5 +84,6 @@ def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> Tensor:
     except RuntimeError as error:
         raise UserError(
             "another process of this run has ended: stopped too; go on from the last checkpoint with --resume"
+            f" ({first_line(error)})"
         ) from error
     return tensor

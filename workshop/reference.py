@@ -33,6 +33,7 @@ class Reference:
     def __init__(self, train: Dataset, test: Dataset, name: str, data_dir: str, device: torch.device) -> None:
         """train, test: the images to compare with, and those held out, for the floor; name: of the data set."""
         self.train, self.test, self.device = train, test, device
+        self.seen = train.images  # what a run may have learned by heart
         self.classifier = None
         if self.train.labels is not None:
             self.classifier = load_classifier(self.train, self.test, name, data_dir, device)
@@ -42,19 +43,19 @@ class Reference:
             images = self.train.images
             self.train = Dataset(images[order[half:]], None, self.train.source)
             self.test = Dataset(images[order[:half]], None, self.train.source)
-        self.train_pixels = pixels(self.train.images, device)
+        self.seen_pixels = pixels(self.seen, device)
         self.kept_features: dict[int, tuple[Tensor, Tensor]] = {}
         self.floors: dict[tuple[int, int], dict] = {}
         self.density_floors: dict[int, dict] = {}
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """For uint8 images: features for fid and kid, features for neighbourhoods, logits.
+        """For uint8 images: features for fid and kid, features for neighbourhoods, logits; all on the CPU.
 
         Without a classifier a random network and the pixels serve, and there are no logits.
         """
         if self.classifier is None:
-            return random_features(images, self.device), pixels(images, self.device), None
-        features, maps, logits = classify(self.classifier, images, self.device)
+            return random_features(images, self.device).cpu(), pixels(images, self.device).cpu(), None
+        features, maps, logits = (found.cpu() for found in classify(self.classifier, images, self.device))
         return features, torch.cat([features, MAPS_WEIGHT * maps], dim=1), logits
 
     def real_features(self, count: int) -> tuple[Tensor, Tensor]:
@@ -64,11 +65,20 @@ class Reference:
             self.kept_features[count] = self.features(self.train.images[order[:count]])[:2]
         return self.kept_features[count]
 
-    def measure(self, images: Tensor, k: int) -> dict:
-        """All numbers for uint8 images N×C×H×W against as many random training images."""
+    def held_out(self, count: int) -> Tensor:
+        """`count` of the held-out images, drawn at random, always the same ones: a data set may be sorted by class."""
+        order = torch.randperm(len(self.test.images), generator=torch.Generator().manual_seed(0))
+        return self.test.images[order[:count]]
+
+    def measure(self, images: Tensor, k: int, seen_pixels: Tensor | None = None) -> dict:
+        """All numbers for uint8 images N×C×H×W against as many random training images.
+
+        seen_pixels: in which to look for copies; by default the pixels of all that a run may have trained on.
+        """
+        seen_pixels = self.seen_pixels if seen_pixels is None else seen_pixels
         real, real_points = self.real_features(len(images))
         fake, fake_points, logits = self.features(images)
-        distance, _ = nearest(pixels(images[:2000], self.device), self.train_pixels)  # enough for a median
+        distance, _ = nearest(pixels(images[:2000], self.device), seen_pixels)  # enough for a median
         numbers = dict.fromkeys(SCALARS)
         numbers |= neighbourhoods(real_points, fake_points, k)
         numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
@@ -84,7 +94,8 @@ class Reference:
     def floor(self, count: int, k: int) -> dict:
         """The same numbers for `count` held-out real images."""
         if (count, k) not in self.floors:
-            self.floors[count, k] = self.measure(self.test.images[:count], k)
+            without_test = None if self.classifier else pixels(self.train.images, self.device)
+            self.floors[count, k] = self.measure(self.held_out(count), k, without_test)
         return self.floors[count, k]
 
     def density(self, images: Tensor) -> dict[str, float]:

@@ -21,8 +21,9 @@ def take_folder(folder: Path, hyperparameters: bytes, resume: bool, overwrite: b
     try:
         if not resume and folder.exists():
             make_room(folder, overwrite)
+        make_folder(folder.resolve())
+        write_file(folder / HYPERPARAMETERS, hyperparameters)  # first: it tells that the folder is a run's
         make_folder(folder.resolve() / "samples")
-        write_file(folder / HYPERPARAMETERS, hyperparameters)
     except UserError:
         lock.release()
         raise
@@ -34,12 +35,16 @@ def make_room(folder: Path, overwrite: bool) -> None:
     place = folder.resolve()  # of a link, what it leads to: the link stays one name of the new run's folder
     try:
         is_run = (place / HYPERPARAMETERS).exists()
-        if not place.is_dir() or (any(place.iterdir()) and not is_run):
+        begun = f".{HYPERPARAMETERS}."  # of a run that was killed in the moment in which it began
+        if not place.is_dir() or (not is_run and any(not p.name.startswith(begun) for p in place.iterdir())):
             raise UserError(f"{folder} holds something that is no run of these scripts: choose another --out")
         if is_run and Path.cwd().is_relative_to(place):
             raise UserError(f"{folder} holds a run and is where you stand: go elsewhere or choose another --out")
         if is_run and overwrite:
-            shutil.rmtree(place)
+            going = place.with_name(f".{place.name}.deleted")  # moved first: half a run would be no run
+            shutil.rmtree(going, ignore_errors=True)
+            place.rename(going)
+            shutil.rmtree(going)
         elif is_run:
             aside = next(p for n in itertools.count(1) if not (p := place.with_name(f"{place.name}.{n}")).exists())
             place.rename(aside)
@@ -55,13 +60,13 @@ def lock_folder(folder: Path) -> filelock.FileLock:
     This thread may take it again, for then its earlier run is over: a notebook that shows how a cell failed keeps
     that run alive, and its lock.
     """
-    place = folder.resolve()  # a link to it, or `out.` on Windows, is the same folder: one lock for all its names
-    make_folder(place.parent)
-    lock = filelock.FileLock(place.parent / f".{place.name}.lock", is_singleton=True)
     try:
+        place = folder.resolve()  # a link to it, or `out.` on Windows, is the same folder: one lock for all its names
+        make_folder(place.parent)
+        lock = filelock.FileLock(place.parent / f".{place.name}.lock", is_singleton=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(f"another run is writing into {folder}: wait for it or choose another --out") from None
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, a file system without locks
         raise UserError(f"{folder} can't be locked: {first_line(error)}: choose another --out") from error
     return lock
