@@ -8,7 +8,7 @@ python -m benchmarks.figures gamma out               docs/gamma.png: samples for
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
-python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: samples of began_conv.py, a row for each seed
+python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, samples of began_conv.py for each seed
 python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
@@ -115,11 +115,11 @@ def divergences(runs: Path) -> Figure:
     return figure
 
 
-def a_row_each(runs: dict[str, Path], count: int) -> Figure:
-    """A row of samples for each run, by its title."""
-    figure = Figure(figsize=(9, 1.7 * len(runs)), layout="constrained")
-    for axes, (title, run) in zip(figure.subplots(len(runs), 1, squeeze=False)[:, 0], runs.items()):
-        show(axes, samples(run, count, 16), title)
+def a_row_each(pictures: dict[str, Image.Image]) -> Figure:
+    """Pictures one below the other, by their titles."""
+    figure = Figure(figsize=(9, 1.7 * len(pictures)), layout="constrained")
+    for axes, (title, picture) in zip(figure.subplots(len(pictures), 1, squeeze=False)[:, 0], pictures.items()):
+        show(axes, picture, title)
     return figure
 
 
@@ -127,14 +127,22 @@ def gamma(runs: Path) -> Figure:
     found = sorted(runs.glob("gamma-*"))
     if not found:
         raise UserError(f"{runs} holds no folders that are called gamma-NUMBER")
-    return a_row_each({f"γ = {folder.name.removeprefix('gamma-')}": folder / "began-0" for folder in found}, 32)
+    return a_row_each(
+        {f"γ = {folder.name.removeprefix('gamma-')}": samples(folder / "began-0", 32, 16) for folder in found}
+    )
 
 
 def pictograms(runs: Path) -> Figure:
     found = sorted(runs.glob("began_conv-*"))
     if not found:
         raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
-    return a_row_each({f"began_conv.py, seed {run.name.removeprefix('began_conv-')}": run for run in found}, 48)
+    hp = read_checkpoint(found[0], None, "cpu")["hyperparameters"]
+    real = common.load_images(hp["data"], hp["data_dir"], hp["image_size"], hp["channels"]).images
+    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:48]
+    pictures = {"real images": common.grid(real[chosen], 16)}
+    for run in found:
+        pictures[f"began_conv.py, seed {run.name.removeprefix('began_conv-')}"] = samples(run, 48, 16)
+    return a_row_each(pictures)
 
 
 def exercises(runs: Path, lesson: str) -> Figure:
@@ -164,6 +172,7 @@ def health(runs: Path) -> Figure:
             axes.legend(fontsize=7)
             axes.tick_params(labelsize=7)
             axes.set_ylim(0, {"k": 0.7, "balance": 3.5}.get(keys[0], 1.2))
+        column[-1].set_xlabel("steps", fontsize=8)
     return figure
 
 
