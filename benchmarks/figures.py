@@ -8,7 +8,7 @@ python -m benchmarks.figures gamma out               docs/gamma.png: samples for
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
-python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, samples of began_conv.py for each seed
+python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, began_conv.py for each seed
 python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
