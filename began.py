@@ -50,8 +50,9 @@ What to look for in curves.png: `balance` near γ (its target), k well inside (0
 hundreds of steps. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G
 makes the one image that it draws best.
 
-Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end like that: k at 0
-and one blank image, as digits are easy to reconstruct and a blank easier still. began_conv.py has its networks.
+Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end with one image for
+every z: a blank and k at 0 with its own networks (began_conv.py), one dim stroke with these. Digits are easy to
+reconstruct, and such images easier still.
                 the paper                   here
     networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                                             a shallow D wins less easily
