@@ -22,8 +22,8 @@ BatchNorm did for the scale is left to the first weights: with He's, D's gradien
 those of dcgan.py it would start at 0.003, and G would wait until D has grown.
 
 What to look for: `gradient` near 1 in curves.png. `wasserstein` is E D(x) − E D(G(z)), without the penalty (so it is
-not −loss_D), and now without an unknown factor K. It falls while the first digits appear and then hardly moves:
-with one step of D per step of G it stays below the distance (docs/two-diffs.md).
+not −loss_D), and now without an unknown factor K. It falls while the first digits appear and then hardly moves
+(docs/two-diffs.md).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
