@@ -156,7 +156,8 @@ def reference_for(data: str, shape: torch.Size, data_dir: str, device: torch.dev
 
 
 def evaluate(target: str, options: Options, references: dict) -> Column:
-    """All numbers of one target, and what a comparison shows of it; writes metrics.json and evaluate.png.
+    """All numbers of one target, and what a comparison shows of it; writes metrics.json and evaluate.png into
+    a run, and beside anything else (FOLDER.metrics.json).
 
     references: keeps what was loaded for one target for the next one. Raises UserError.
     """

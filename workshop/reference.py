@@ -94,8 +94,9 @@ class Reference:
     def floor(self, count: int, k: int) -> dict:
         """The same numbers for `count` held-out real images."""
         if (count, k) not in self.floors:
-            without_test = None if self.classifier else pixels(self.train.images, self.device)
-            self.floors[count, k] = self.measure(self.held_out(count), k, without_test)
+            # Without labels the held-out images are among those that a run has seen: look in the other half
+            others = None if self.classifier else pixels(self.train.images, self.device)
+            self.floors[count, k] = self.measure(self.held_out(count), k, others)
         return self.floors[count, k]
 
     def density(self, images: Tensor) -> dict[str, float]:
