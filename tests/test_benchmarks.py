@@ -125,7 +125,7 @@ def test_a_training_can_be_watched(data_dir):
 
 
 @pytest.mark.parametrize(
-    "kind", ["gallery", "fashion", "twins", "divergences", "gamma", "exercises", "health", "pictograms"]
+    "kind", ["gallery", "fashion", "long", "twins", "divergences", "gamma", "exercises", "health", "pictograms"]
 )
 def test_a_folder_without_runs_has_no_pictures(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["figures.py", kind, str(tmp_path)])
