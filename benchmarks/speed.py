@@ -107,8 +107,6 @@ def train_by_turns(parent: Connection, script: str, kind: str, options: Options)
             with quiet():
                 textbook.train(script, hp, choose_device(options.device), turns.step)
         settings = {"data_dir": options.data_dir, "device": options.device, "log_every": TURN}
-        if script == "began_conv":
-            settings["head_start"] = 0  # steps before the first, which are not measured
         if kind == "bare":
             bare(script, turns.step, **settings)
         else:
