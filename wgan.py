@@ -37,7 +37,7 @@ Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     n_critic          5; 100 in the first 25 steps and in every 500th (their code)      1: in two minutes more
                       steps of G bring more than a better critic
-    c                 0.01                  0.02
+    c                 0.01                  0.05: half the FID of 0.02 (docs/LOG.md)
     lr of RMSProp     5e-5 for both         G 2e-3, D 1e-3
     networks          of DCGAN, 64 px       those of dcgan.py
     z_dim             100                   64
@@ -67,7 +67,7 @@ class Hyperparameters(common.Options):
     # The game
     n_critic: int = 1
     """Updates of D per update of G."""
-    c: float = 0.02
+    c: float = 0.05
     """Every weight of D is clipped to [−c, c]."""
 
     # The optimisation
