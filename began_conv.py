@@ -12,28 +12,29 @@ What differs is the networks (figure 1 of the paper), their constants, and a hea
                 3×3 convolutions with ELU, and nearest-neighbour upsampling between the pairs
     D           encoder and decoder; G is a decoder alone, its code is the noise z
 
-There is no BatchNorm (but --batchnorm gives it to G), no dropout and no transposed convolution.
+There is no dropout and no transposed convolution.
 
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.6) makes L(G(z)) explode. So what
 both draw is bounded, D has fewer filters and a lower learning rate than G, and it is an autoencoder before the game.
 
-Departures from the paper, for digits. On MNIST its constants end with k at 0 and one blank image.
+Departures from the paper. They were found on digits and on colour pictograms; the defaults are the same for both.
                 the paper                   here
-    networks    n = 64 or 128 in both       n = 48 in G and 8 in D, as D must not win; outputs bounded by a tanh and
+    networks    n = 64 or 128 in both       n = 32 in G and 12 in D, as D must not win; outputs bounded by a tanh and
                                             a sigmoid
+    BatchNorm   none                        in G
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is black
     η           1                           2
-    γ           0.5                         0.95: images differ in difficulty; a low γ picks the easy ones
-    k           starts at 0                 at 0.8: from 0 G first falls onto what D draws best
-    λ_k         0.001                       0.005: a run of minutes needs a faster thermostat
-    Adam        1e-4 for both, β₁ 0.9,      G 1e-3, D 1e-4, for a high k; β₁ 0: momentum makes the players overshoot
-                halved when M stalls        each other; not halved
+    γ           0.5                         1: images differ in difficulty; a low γ picks the easy ones
+    k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
+    λ_k         0.001                       0.001, but the error is divided by L(x): L(x) depends on the images
+    Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4, for a high k; β₁ 0: momentum makes the players overshoot
+                                            each other
     batch       16                          64
-    head start  none                        D learns to draw for 200 steps before the game; in its first 200 steps k
-                                            stays as it is
+    head start  none                        D learns to draw for 400 steps before the game; in its first 400 steps k
+                                            may only rise
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants (patience and steps are ours):
-    python began_conv.py --n-D 64 --n-G 64 --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 \\
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --eta 1 --gamma 0.5 --k-start 0 --lr-G 1e-4 --lr-D 1e-4 \\
         --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
@@ -62,19 +63,19 @@ class Hyperparameters(common.Options):
     """Change a default here, or give it as a flag: python began_conv.py --gamma 0.5."""
 
     # The game
-    gamma: float = 0.95
+    gamma: float = 1.0
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
-    lambda_k: float = 0.005
-    """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an L that is a mean over pixels."""
-    k_start: float = 0.8
+    lambda_k: float = 0.001
+    """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an error that is a share of L(x)."""
+    k_start: float = 0.6
     """k at the first step, in [0, 1]."""
     eta: Literal[1, 2] = 2
     """η, the power in L: 1 as in the paper, 2 for the squared error."""
-    head_start: int = 200
-    """So many steps D alone learns to be an autoencoder; for as many steps of the game k then stays as it is."""
+    head_start: int = 400
+    """So many steps D alone learns to be an autoencoder; for as many steps of the game k may then only rise."""
 
     # The optimisation
-    steps: int = 1000
+    steps: int = 2500
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
@@ -84,9 +85,9 @@ class Hyperparameters(common.Options):
     """Adam's learning rate for D, which must not outrun G."""
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
-    patience: int = 0
+    patience: int = 400
     """Halve the learning rate whenever the mean of M over this many steps has not fallen; 0: never."""
-    ema: float = 0.99
+    ema: float = 0.998
     """Decay of the exponential moving average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0
     """Of the weights, the noise and the choice of images."""
@@ -94,14 +95,14 @@ class Hyperparameters(common.Options):
     # The networks
     z_dim: int = 64
     """Length of the noise z, each number from U(−1, 1)."""
-    n_G: int = 48
+    n_G: int = 32
     """Filters of G, n of the paper (64 or 128 there)."""
-    n_D: int = 8
+    n_D: int = 12
     """Filters of D (in the paper as many as G's)."""
     h: int = 64
     """Length of the code between D's encoder and decoder."""
-    batchnorm: bool = False
-    """BatchNorm in G (the paper has none), for colour pictures."""
+    batchnorm: bool = True
+    """BatchNorm in G; the paper has none."""
     skip: bool = False
     """Give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
 
@@ -300,8 +301,8 @@ def train(hp: Hyperparameters) -> None:
             L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
             error = balance_error(L_real, L_fake, hp.gamma)
             M = convergence(L_real, error)
-            if step > hp.head_start:
-                k.copy_(update_k(k, error, hp.lambda_k))
+            change = error if step > hp.head_start else error.clamp(min=0)  # at first G's images are bad, whatever k
+            k.copy_(update_k(k, change / L_real, hp.lambda_k))
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
