@@ -134,7 +134,7 @@ def test_what_each_step_touches(script, command_line, monkeypatch):
 def test_short_training_learns(script, command_line, tmp_path):
     """Soon the samples are nearer to digits than noise is: as little ink, none at the border."""
     module = importlib.import_module(script.__name__)
-    flags = ("--steps", 250, "--width", 8, "--hidden", 128) if script is dcgan else ("--steps", 80)
+    flags = ("--steps", 250, "--width", 8, "--hidden", 128) if script is dcgan else ("--steps", 120)
     code, _, err = command_line(script.__name__, *flags, "--ema", 0.9)
     assert code == 0, err
     checkpoint = read_checkpoint(tmp_path / "out" / script.__name__, script.__name__, "cpu")
