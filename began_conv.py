@@ -19,12 +19,12 @@ both draw is bounded, D has fewer filters and a lower learning rate than G, and 
 
 Departures from the paper. They were found on digits and on colour pictograms; the defaults are the same for both.
                 the paper                   here
-    networks    n = 64 or 128 in both       n = 32 in G and 8 in D, as D must not win; outputs bounded by a tanh and
-                                            a sigmoid
+    networks    n = 64 or 128 in both       n = 32 in G, 8 (grey) or 12 (colour) in D, as D must not win; outputs
+                                            bounded by a tanh and a sigmoid
     BatchNorm   none                        in G
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is black
     η           1                           2
-    γ           0.5                         1: images differ in difficulty; a low γ picks the easy ones
+    γ           0.5                         0.9: images differ in difficulty; a low γ picks the easy ones
     k           starts at 0                 at 0.8: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.001; the error is divided by L(x), which depends on the images, and
                                             clipped to [−1, 1]: at first L(G(z)) is large, and k would fall to 0
@@ -61,7 +61,7 @@ class Hyperparameters(common.Options):
     """Change a default here, or give it as a flag: python began_conv.py --gamma 0.5."""
 
     # The game
-    gamma: float = 1.0
+    gamma: float = 0.9
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
     lambda_k: float = 0.001
     """λ_k, the gain of the controller: the most that k changes in a step; 0: not at all."""
@@ -95,8 +95,8 @@ class Hyperparameters(common.Options):
     """Length of the noise z, each number from U(−1, 1)."""
     n_G: int = 32
     """Filters of G, n of the paper (64 or 128 there)."""
-    n_D: int = 8
-    """Filters of D (in the paper as many as G's)."""
+    n_D: int = 0
+    """Filters of D (in the paper as many as G's). 0: 8 for grey images, 12 for colour."""
     h: int = 64
     """Length of the code between D's encoder and decoder."""
     batchnorm: bool = True
@@ -111,8 +111,9 @@ class Hyperparameters(common.Options):
         common.require(0 <= self.k_start <= 1, "--k-start", self.k_start, "in [0, 1]")
         common.require(self.patience >= 0, "--patience", self.patience, "0 or more")
         common.require(self.head_start >= 0, "--head-start", self.head_start, "0 or more")
-        for name in ("n_G", "n_D", "h"):
+        for name in ("n_G", "h"):
             common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")
+        common.require(self.n_D >= 0, "--n-D", self.n_D, "0 (automatic) or more")
         size = self.image_size
         common.require(size % 2 ** stages(size) == 0, "--image-size", size, "5, 6, 7 or 8 times a power of 2")
 
@@ -133,14 +134,14 @@ def initialise(module: nn.Module) -> None:
 class Encoder(nn.Module):
     """Images to codes (N×h): 3×3 convolutions, n, 2n, 3n, … filters, halved by strides; no BatchNorm."""
 
-    def __init__(self, hp: Hyperparameters) -> None:
+    def __init__(self, hp: Hyperparameters, n: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(hp.channels, hp.n_D, 3, padding=1), nn.ELU()]
-        filters = hp.n_D
+        layers: list[nn.Module] = [nn.Conv2d(hp.channels, n, 3, padding=1), nn.ELU()]
+        filters = n
         for _ in range(stages(hp.image_size)):
             layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU()]
-            layers += [nn.Conv2d(filters, filters + hp.n_D, 3, stride=2, padding=1), nn.ELU()]
-            filters += hp.n_D
+            layers += [nn.Conv2d(filters, filters + n, 3, stride=2, padding=1), nn.ELU()]
+            filters += n
         layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU(), nn.Flatten()]
         small = hp.image_size >> stages(hp.image_size)
         self.net = nn.Sequential(*layers, nn.Linear(filters * small**2, hp.h))
@@ -200,7 +201,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
-        self.net = nn.Sequential(Encoder(hp), Decoder(hp, hp.h, hp.n_D), nn.Sigmoid())
+        n = hp.n_D or (8 if hp.channels == 1 else 12)
+        self.net = nn.Sequential(Encoder(hp, n), Decoder(hp, hp.h, n), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         return 2 * self.net((x + 1) / 2).float() - 1
