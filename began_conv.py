@@ -73,7 +73,7 @@ class Hyperparameters(common.Options):
     """So many steps D alone learns to be an autoencoder, before the game."""
 
     # The optimisation
-    steps: int = 2500
+    steps: int = 2000
     """Updates of both players."""
     batch_size: int = 64
     """Images per update."""
