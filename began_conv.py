@@ -24,9 +24,9 @@ Departures from the paper. They were found on digits and on colour pictograms; t
     BatchNorm   none                        in G
     D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is black
     η           1                           2
-    γ           0.5                         0.9: images differ in difficulty; a low γ picks the easy ones
+    γ           0.5                         1: images differ in difficulty; a low γ picks the easy ones
     k           starts at 0                 at 0.8: from 0 G first falls onto what D draws best
-    λ_k         0.001                       0.001; the error is divided by L(x), which depends on the images, and
+    λ_k         0.001                       0.0005; the error is divided by L(x), which depends on the images, and
                                             clipped to [−1, 1]: at first L(G(z)) is large, and k would fall to 0
     Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4, for a high k; β₁ 0: momentum makes the players overshoot
                                             each other
@@ -34,8 +34,8 @@ Departures from the paper. They were found on digits and on colour pictograms; t
     head start  none                        D learns to draw for 400 steps before the game
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants (patience and steps are ours):
-    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --eta 1 --gamma 0.5 --k-start 0 --lr-G 1e-4 --lr-D 1e-4 \\
-        --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 \\
+        --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
 Run it:     python began_conv.py
@@ -61,9 +61,9 @@ class Hyperparameters(common.Options):
     """Change a default here, or give it as a flag: python began_conv.py --gamma 0.5."""
 
     # The game
-    gamma: float = 0.9
+    gamma: float = 1.0
     """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
-    lambda_k: float = 0.001
+    lambda_k: float = 0.0005
     """λ_k, the gain of the controller: the most that k changes in a step; 0: not at all."""
     k_start: float = 0.8
     """k at the first step, in [0, 1]."""
