@@ -52,7 +52,7 @@ hundreds of steps. A k at 0 means that D does not look at G's images: it is an a
 makes the one image that it draws best.
 
 Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end with one image for
-every z: a blank and k at 0 with its own networks (began_conv.py), one dim stroke with these. Digits are easy to
+every z: a blank and k at 0 with its own networks (as in began_conv.py), one dim stroke with these. Digits are easy to
 reconstruct, and such images easier still.
                 the paper                   here
     networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and

@@ -3,8 +3,8 @@
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
 
-Read began.py first: the game, its controller k, the measure M and what to look for in curves.png are the same.
-What differs is the networks (figure 1 of the paper), their constants, and a head start for D.
+Read began.py first: the game, the measure M and what to look for in curves.png are the same. What differs is the
+networks (figure 1 of the paper), their constants, a head start for D, and the error that moves k: its share of L(x).
 
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image; then
                 one fully connected layer to a code of h numbers
@@ -17,12 +17,12 @@ There is no dropout and no transposed convolution.
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.6) makes L(G(z)) explode. So what
 both draw is bounded, D has fewer filters and a lower learning rate than G, and it is an autoencoder before the game.
 
-Departures from the paper. They were found on digits and on colour pictograms; the defaults are the same for both.
+Departures from the paper, found on digits and on colour pictograms. Only D's filters depend on which it is.
                 the paper                   here
     networks    n = 64 or 128 in both       n = 32 in G, 8 (grey) or 12 (colour) in D, as D must not win; outputs
                                             bounded by a tanh and a sigmoid
     BatchNorm   none                        in G
-    D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is black
+    D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
     γ           0.5                         1: images differ in difficulty; a low γ picks the easy ones
     k           starts at 0                 at 0.8: from 0 G first falls onto what D draws best
@@ -33,9 +33,9 @@ Departures from the paper. They were found on digits and on colour pictograms; t
     batch       16                          64
     head start  none                        D learns to draw for 400 steps before the game
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
-The paper's own constants (patience and steps are ours):
-    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 \\
-        --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
+The paper's own constants, with the bounds and the controller of this file (patience and steps are ours):
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \\
+        --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
 Run it:     python began_conv.py
@@ -124,8 +124,8 @@ def stages(size: int) -> int:
 
 
 def initialise(module: nn.Module) -> None:
-    """He's initial weights. With PyTorch's, each convolution would divide the variance of its input by about 3,
-    and after seven of them all of G's images would look the same, whatever z."""
+    """He's initial weights. With PyTorch's, each convolution would divide the variance of its input by about 3:
+    after seven of them little of the code would be left in what D draws."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)
         nn.init.zeros_(module.bias)
@@ -256,6 +256,8 @@ def halve_lr_on_plateau(
 def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
     """Make D an autoencoder of real images before it plays. Without BatchNorm in G, a D that can draw but one
     blurred digit would teach G to make that digit for every z, and G would take long to listen to z again."""
+    if steps:
+        common.say(f"before the game D learns to draw, for {steps} steps")
     # At G's rate: alone D may learn fast, it must be slow only in the game
     optimizer = torch.optim.Adam(D.parameters(), run.hp.lr_G, run.hp.betas, fused=True)
     for _ in range(steps):
@@ -301,7 +303,8 @@ def train(hp: Hyperparameters) -> None:
             L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
             error = balance_error(L_real, L_fake, hp.gamma)
             M = convergence(L_real, error)
-            k.copy_(update_k(k, (error / L_real).clamp(-1, 1), hp.lambda_k))
+            share = (error / L_real).clamp(-1, 1)  # so λ_k means the same for all images
+            k.copy_(update_k(k, share, hp.lambda_k))
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 

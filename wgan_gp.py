@@ -4,9 +4,9 @@ Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, *Improved Training of Wass
 https://arxiv.org/abs/1704.00028
 
 Read wgan.py first: what is estimated and why, and which sign falls, is the same. Clipping the weights makes
-D Lipschitz, but wastes it: most weights end at ±c and D can only be a simple function. The best critic has a
-known property instead (proposition 1 of the paper): on the straight lines between matched real and generated
-points, its gradient has norm 1. So that is asked for, where it can be sampled:
+D Lipschitz, but wastes it: without BatchNorm most weights end at ±c (the paper's figure 1b) and D can only be a
+simple function. The best critic has a known property instead (proposition 1 of the paper): on the straight lines
+between matched real and generated points, its gradient has norm 1. So that is asked for, where it can be sampled:
 
     D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²        formula (3)
     x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1), one number for each pair of images
