@@ -302,8 +302,7 @@ def train(hp: Hyperparameters) -> None:
             L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
             error = balance_error(L_real, L_fake, hp.gamma)
             M = convergence(L_real, error)
-            share = (error / L_real).clamp(-1, 1)  # so λ_k means the same for all images
-            k.copy_(update_k(k, share, hp.lambda_k))
+            k.copy_(update_k(k, (error / L_real).clamp(-1, 1), hp.lambda_k))  # the share: λ_k then suits all images
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
