@@ -4,7 +4,7 @@ Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversaria
 https://arxiv.org/abs/1703.10717
 
 Read began.py first: the game, the measure M and what to look for in curves.png are the same. What differs is the
-networks (figure 1 of the paper), their constants, a head start for D, and the error that moves k: its share of L(x).
+networks (figure 1 of the paper), their constants, a head start for D, and that k follows the error divided by L(x).
 
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image; then
                 one fully connected layer to a code of h numbers
@@ -253,8 +253,8 @@ def halve_lr_on_plateau(
 
 
 def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
-    """Make D an autoencoder of real images before it plays. Without BatchNorm in G, a D that can draw but one
-    blurred digit would teach G to make that digit for every z, and G would take long to listen to z again."""
+    """Make D an autoencoder of real images before it plays. A D that can draw but one blurred digit teaches G
+    to make one blot for every z, and G takes long to listen to z again (docs/exercises.md)."""
     if steps:
         common.say(f"before the game D learns to draw, for {steps} steps")
     # At G's rate: alone D may learn fast, it must be slow only in the game
@@ -302,7 +302,7 @@ def train(hp: Hyperparameters) -> None:
             L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
             error = balance_error(L_real, L_fake, hp.gamma)
             M = convergence(L_real, error)
-            k.copy_(update_k(k, (error / L_real).clamp(-1, 1), hp.lambda_k))  # the share: λ_k then suits all images
+            k.copy_(update_k(k, (error / L_real).clamp(-1, 1), hp.lambda_k))  # L(x) depends on the images
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
