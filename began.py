@@ -27,9 +27,9 @@ So D must not push L(G(z)) up too hard. How hard is set by k, and k follows from
     γ = E L(G(z)) / E L(x)                                  the balance wanted, in (0, 1]
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)              k starts at 0
 
-The paper calls this proportional control; a thermostat does the same. If G's images are reconstructed too well
-(L(G(z)) < γ L(x)), k rises and D attends more to pushing them up; if too badly, k falls and D goes back to
-learning real images.
+If G's images are reconstructed too well (L(G(z)) < γ L(x)), k rises and D attends more to pushing them up; if too
+badly, k falls and D goes back to learning real images. (The paper calls this proportional control. As k adds up the
+errors, it is integral control: inside (0, 1) k comes to rest only where the balance is γ.)
 γ is the dial of the paper: with a low γ D spends itself on real images and G on the few that D draws best:
 sharp and uniform samples, on faces. With a high one G's errors must be spread as the real ones are: diverse
 samples. On digits a low γ makes them uniform as well, but blurred: docs/gamma.md.
@@ -43,7 +43,8 @@ Nor does it say when to stop: a run four times as long ends with a lower M and a
 
 k also says how diverse the samples are. L_D counts an image v with the weight p(v) − k·q(v), p being the density
 of the data and q that of G. Where this is below 0, D unlearns v, its error rises there, and G moves on; so G can
-hardly make anything more than 1/k times as often as it occurs in the data: q ≤ p/k. At k = 0.3 three of ten digits are
+hardly make anything more than 1/k times as often as it occurs in the data: q ≤ p/k. (This is our argument, not the
+paper's, and would be exact for a D that can change its error at each image alone.) At k = 0.3 three of ten digits are
 enough for G, near k = 1 it must make them all. k ends high if D learns slowly, G is strong and γ is near 1:
 only then does D need a high k to keep the balance.
 
@@ -57,12 +58,12 @@ reconstruct, and such images easier still.
                 the paper                   here
     networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                                             a shallow D wins less easily
-    D's range   [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
+    D's pixels  [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
                                             black, not a grey that no digit has and that G can hide in
     η           1                           2
     γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
-    λ_k         0.001                       0.005: a run of a minute needs a faster thermostat
+    λ_k         0.001                       0.005: a run of minutes needs a faster controller
     Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 5e-4, for a high k; β₁ 0: momentum makes the players overshoot
                                             each other; halved when M stalls, as in the paper
     batch       16                          64
@@ -114,7 +115,7 @@ class Hyperparameters(common.Options):
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
     patience: int = 1000
-    """Halve the learning rate whenever the mean of M over this many steps has not fallen; 0: never."""
+    """Halve the learning rate unless the mean of M over this many steps is the lowest so far; 0: never."""
     ema: float = 0.998
     """Decay of the exponential moving average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0

@@ -83,7 +83,7 @@ class Hyperparameters(common.Options):
     betas: tuple[float, float] = (0.0, 0.99)
     """Adam's β₁ (with momentum each player overshoots what the other has just changed) and β₂."""
     patience: int = 400
-    """Halve the learning rate whenever the mean of M over this many steps has not fallen; 0: never."""
+    """Halve the learning rate unless the mean of M over this many steps is the lowest so far; 0: never."""
     ema: float = 0.998
     """Decay of the exponential moving average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0
@@ -123,8 +123,8 @@ def stages(size: int) -> int:
 
 
 def initialise(module: nn.Module) -> None:
-    """He's initial weights. With PyTorch's, each convolution would divide the variance of its input by about 3:
-    after seven of them little of the code would be left in what D draws."""
+    """First weights of He et al. 2015 (arXiv 1502.01852). With PyTorch's, each convolution would divide the variance
+    of its input by about 3: after seven of them little of the code would be left in what D draws."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)
         nn.init.zeros_(module.bias)

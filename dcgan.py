@@ -10,18 +10,21 @@ how probable it is that it is real. D learns to tell them apart, G learns to be 
     D: maximise  E log D(x) + E log(1 − D(G(z)))            formula (1) of Goodfellow et al.
     G: maximise  E log D(G(z))                              the non-saturating form, their section 3
 
+With d the *logit*, D = σ(d), the logarithms become −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d),
+which neither overflow nor lose digits.
+
 In the game as first written G minimises E log(1 − D(G(z))). For a fixed D both forms have the same best G. But
-where D is sure that G's images are fakes, as it is at the start, log(1 − D) is flat and G would learn nothing.
+where D is sure that G's images are fakes, as it is at the start, G would learn nothing from it: by the logit d the
+slope of log(1 − D) is −D, about 0. That of log D is 1 − D, about 1.
 Let P be the distribution of the data and Q that of G's images, p and q their densities. In that first form, with D
 at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon divergence
 of data and samples. (For other divergences see fgan.py.)
 
-With d the *logit*, D = σ(d), the logarithms become −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d),
-which neither overflow nor lose digits.
-
-Radford et al. found the networks that make this work with images (their section 3): strided convolutions
+Radford et al. found the networks that make this work with images (their sections 3 and 4): strided convolutions
 in place of pooling; BatchNorm, but neither on G's output nor on D's input; no fully connected hidden layers;
-ReLU in G with tanh at its end, LeakyReLU in D; weights from N(0, 0.02); Adam with β₁ = 0.5.
+ReLU in G with tanh at its end, LeakyReLU in D; first weights normal, of deviation 0.02; Adam with β₁ = 0.5.
+BatchNorm is why D sees real and generated images in two batches: it uses the mean and deviation of the batch at
+hand, and in a mixed one the verdict on an image would depend on images of the other kind.
 
 The guideline against fully connected layers is for their scenes of 64 px. For MNIST the authors' own code
 (github.com/Newmu/dcgan_code, folder mnist; it also tells both players the digit's class) has one in each player,
@@ -33,13 +36,17 @@ What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each 
 they nor the losses say how good the images are: the players can be in balance with poor images and with good
 ones. wgan.py is about that.
 
+The players circle around each other. The mean of G's weights over the last steps (the *exponential moving average*,
+EMA) is nearer to the centre than any single step and draws better. All samples come from it, in eval mode: BatchNorm
+then uses its running statistics in place of the batch's.
+
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     width             128 for images of 64×64; 64 in their MNIST code       16
     hidden            none; 1024 in their MNIST code                        512
     kernels           5×5                   4×4: a stride of 2 divides it
     batch_size        128                   64: more updates per second
-    lr                2e-4 for both         G 5e-3, D 1e-3: D wins easily at first; so the digits come sooner
+    lr                2e-4 for both         G 5e-3, D 1e-3: the first digits come sooner so
     betas             (0.5, 0.999)          (0, 0.99): momentum makes the players overshoot each other
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
@@ -183,7 +190,7 @@ def generator_loss(d_fake: Tensor) -> Tensor:
 
 
 def train(hp: Hyperparameters) -> None:
-    """Algorithm 1 of the paper."""
+    """Algorithm 1 of Goodfellow et al., with Adam and the non-saturating loss of G."""
     run = common.Run(hp)
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)

@@ -8,7 +8,8 @@
 
 A GAN's losses say little about its samples and an eye sees a few dozen of them, so each number here
 answers one question, and stands beside the *floor*: the same number for real images that no GAN has
-seen, with the same sample counts. A generator can't be told from the data when it reaches the floor.
+seen, with the same sample counts. At the floor a number can't tell the generator from the data.
+Another may: copies of the training set reach the floor of fid, precision and recall; memorisation shows them.
 
     fid         are the two clouds of features alike in mean and covariance? (Heusel 2017, 1706.08500)
     kid         the same by a kernel, unbiased for few samples (Bińkowski 2018, 1801.01401)
@@ -21,7 +22,7 @@ seen, with the same sample counts. A generator can't be told from the data when 
                 error; the floor takes training images as samples. Kept to compare with old papers: in 784
                 dimensions it ranks models wrongly (Theis, van den Oord, Bethge 2016, 1511.01844)
     memorisation  median distance (RMS over pixels, which lie in [0, 1]) to the nearest training image:
-                far below the floor means copies of the training set
+                far below the floor means copies of the training set, or blanks
 
 Features are the last hidden layer (128 numbers) of a small classifier, trained here once on the labelled data
 and kept under data/. Inception, which these metrics are named after, knows no digits. So the numbers compare

@@ -13,8 +13,9 @@ How a convex function becomes a game, in four lines. With u = p(x)/q(x), data P 
 The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t starts. The last line needs
 no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
 output and the *output activation* g_f squeezes that into the domain of f*. (V is called D below, as in the
-other scripts.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained V knows the density ratio: above
-the threshold f'(1) it says "more data than samples here". The generator then lowers the bound: formula (6),
+other scripts.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained T knows the density ratio:
+a T(x) above f'(1) says "more data than samples here". (For `gan` f'(1) is −log 2: V = 0, D = ½.) The generator
+then lowers the bound: formula (6),
 
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]           V: ascend F.   G: descend F.
 
@@ -48,7 +49,8 @@ Departures from the paper's MNIST experiment (section 4 and its appendix)
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
                                             gradient to come back with, and this does (the drift term of Karras et
                                             al. 2017, arXiv 1710.10196)
-    V's first weights of scale 0.005        He's, the last layer's near 0: without it kl and squared_hellinger fail
+    V's first weights of scale 0.005        of He et al. 2015 (1502.01852), the last layer's near 0: without it kl and
+                                            squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants:
     python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\
@@ -162,9 +164,8 @@ class Discriminator(nn.Module):
         super().__init__()
         self.net = conv_discriminator(hp) if hp.network == "conv" else mlp_discriminator(hp)
         self.apply(initialise)
-        nn.init.normal_(
-            self.net[-1].weight, std=1e-3
-        )  # V starts near 0, where every g_f and f* is gentle (spectral norm undoes it)
+        # V starts near 0, where every g_f and f* is gentle (spectral norm undoes it)
+        nn.init.normal_(self.net[-1].weight, std=1e-3)
         if hp.spectral_norm:
             for layer in self.net:
                 if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -373,7 +374,7 @@ def train(hp: Hyperparameters) -> None:
 
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
         x, fake = run.real(), G(run.noise())
-        v = D(torch.cat([x, fake]))
+        v = D(torch.cat([x, fake]))  # one batch: without BatchNorm in V no image counts for another
         v_real, v_fake = v.chunk(2)
         loss_D = critic_loss(divergence, v_real, v_fake)
         loss_G = generator_loss(divergence, v_fake, hp.generator_objective)

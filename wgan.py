@@ -3,9 +3,10 @@
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
 The Jensen-Shannon divergence of dcgan.py is at its maximum, and flat, as soon as data and samples do not
-overlap, and two thin sets in 784 dimensions never do. The Wasserstein-1 distance is how much mass must be
-moved how far to turn one distribution into the other; it still tells near from far where nothing overlaps.
-By the Kantorovich-Rubinstein duality (formula (2) of the paper; P the data, Q the samples) it is
+overlap, and two thin sets in 784 dimensions hardly do. (dcgan.py learns all the same, as its D is never at its
+best.) The Wasserstein-1 distance is how much mass must be moved how far to turn one distribution into the other;
+it still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of the
+paper; P the data, Q the samples) it is
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
@@ -13,19 +14,22 @@ so a network f (the paper's critic, `D` here as in all scripts) can estimate it,
 its output may not change faster than its input. Here: after each of its updates, every weight is clipped to
 [−c, c]. Then f is K-Lipschitz for a K that nobody knows but that does not change, and
 
-    D: maximise  E f(x) − E f(G(z))                         ≈ K·W(P, Q)
+    D: maximise  E f(x) − E f(G(z))                         at most K·W(P, Q)
     G: maximise  E f(G(z))                                  moves samples uphill on f
 
-(With BatchNorm in f, as in the paper and here, this holds only roughly: it divides by the deviation of each batch.)
+It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is that it
+rises and falls with W. (With BatchNorm in f, as in the paper and here, even the bound is a rough one: BatchNorm divides
+by the deviation of each batch.)
 There is no sigmoid and no logarithm: f is no probability, only differences of it mean something.
 
 The sign confuses everyone. loss_D = E f(G(z)) − E f(x) is what D *minimises*: it lies below 0, and rises
-towards 0 as the samples get better. `wasserstein` = −loss_D is the estimate of K·W: it lies above 0, and
+towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0, and
 *falls* as the samples get better. loss_G = −E f(G(z)) has no meaning of its own, as f floats up and down.
 
 What to look for: after the first 250 steps, in which D learns to tell the two apart at all, `wasserstein` in
-curves.png falls while the digits get better, here by a fifth. That is the paper's claim, and no other loss up to
-then could do it. The page docs/two-diffs.md shows how well it holds here, and the curves of dcgan.py beside it.
+curves.png falls while the digits get better, here by a fifth. That is the paper's claim; it was the
+first GAN loss to do so, it says. The page docs/two-diffs.md shows how well it holds here, and the curves of
+dcgan.py beside it.
 
 Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c
 and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is

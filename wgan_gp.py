@@ -6,24 +6,26 @@ https://arxiv.org/abs/1704.00028
 Read wgan.py first: what is estimated and why, and which sign falls, is the same. Clipping the weights makes
 D Lipschitz, but wastes it: without BatchNorm most weights end at ±c (the paper's figure 1b) and D can only be a
 simple function. The best critic has a known property instead (proposition 1 of the paper): on the straight lines
-between matched real and generated points, its gradient has norm 1. So that is asked for, where it can be sampled:
+between matched real and generated points, its gradient has norm 1. Nobody knows which points match. So the penalty
+takes random pairs; between those the best D only needs a norm of 1 or less. That asking for 1 works is what the paper
+found, not what it proved:
 
     D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²        formula (3)
     x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1), one number for each pair of images
     G: maximise  E D(G(z))
 
 The norm is that of the gradient with respect to a whole image: over channels, height and width together.
-To descend on it, the gradient must itself be differentiated: `create_graph=True` keeps the graph of the first
-backward pass for the second. G's graph is not in it, for x̂ is made of images, not of G.
+To descend on it, the gradient must itself be differentiated: `create_graph=True` records how it was
+computed. No gradient of the penalty reaches G: its images were made under no_grad.
 
 BatchNorm may not be in D: the penalty is about D's answer to each single image, and BatchNorm makes every
 answer depend on the whole batch. (The paper suggests LayerNorm; here it was far slower than none.) What
-BatchNorm did for the scale is left to the first weights: with He's, D's gradient starts near norm 1; with
-those of dcgan.py it would start at 0.003, and G would wait until D has grown.
+BatchNorm did for the scale is left to the first weights: with those of He et al. 2015 (arXiv 1502.01852) D's
+gradient starts near norm 1; with those of dcgan.py it would start at 0.003, and G would wait until D has grown.
 
-What to look for: `gradient` near 1 in curves.png. `wasserstein` is E D(x) − E D(G(z)), without the penalty (so it is
-not −loss_D), and now without an unknown factor K. It falls while the first digits appear and then hardly moves
-(docs/two-diffs.md).
+What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
+without the penalty (so it is not −loss_D), and now without an unknown factor K. It falls while the first digits
+appear and then hardly moves (docs/two-diffs.md).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here

@@ -34,5 +34,8 @@ class EMA:
 
 
 def weights(network: nn.Module) -> list[Tensor]:
-    """All that a network has learned: parameters and BatchNorm's statistics, but no counters."""
+    """All that a network has learned: parameters and BatchNorm's statistics, but no counters.
+
+    The mean of the statistics is not quite the statistics of the mean network; they are close.
+    """
     return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
