@@ -17,6 +17,7 @@ import contextlib
 import inspect
 import io
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_hyperparameters
+from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_run
 from workshop.datasets import BUILT_IN, Dataset, load_built_in
 from workshop.ema import EMA
 from workshop.errors import UserError, flag, require
@@ -101,8 +102,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse values out of range. Raises ValueError, which the command line prints as one line."""
         known = f"one of {', '.join(BUILT_IN)}, or an existing folder of images"
-        there = self.data in BUILT_IN or (can_be_a_path(self.data) and Path(self.data).is_dir())
-        require(there, "--data", self.data, known)
+        require(self.data in BUILT_IN or os.path.isdir(self.data), "--data", self.data, known)
         size = self.image_size
         require(size == 0 or 8 <= size <= 1024, "--image-size", size, "0 (automatic) or 8 to 1024")
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
@@ -134,7 +134,7 @@ def load_images(
     `train` chooses between the images to learn from and those held out (a folder has no held-out
     part: then it makes no difference). Raises UserError with the way out if they can't be had.
     """
-    if Path(data_dir).exists() and not Path(data_dir).is_dir():
+    if os.path.exists(data_dir) and not os.path.isdir(data_dir):
         raise UserError(f"--data-dir {data_dir} is not a folder: name one, or a place where one can be made")
     if data in BUILT_IN:
         return load_built_in(data, Path(data_dir), image_size, channels, train)
@@ -208,9 +208,9 @@ class Run:
         hp.channels, hp.image_size = self.dataset.images.shape[1:3]
         in_memory = self.dataset.mapping is None
         self.images = self.dataset.images.to(self.device) if in_memory else self.dataset.images
-        self.checkpoint = read_checkpoint(self.folder, self.script, "cpu") if hp.resume else None
+        self.checkpoint = read_checkpoint(self.folder, self.script) if hp.resume else None
         if self.checkpoint is not None:
-            refuse_other_hyperparameters(fixed(hp), self.checkpoint["hyperparameters"], self.folder)
+            refuse_other_run(self.checkpoint, fixed(hp), hp.steps, self.dataset.source, self.folder)
         about = {"script": self.script, "data": self.dataset.source}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
@@ -252,7 +252,10 @@ class Run:
                 self.step, self.seconds = self.record.restore(self.checkpoint)
                 if self.step >= self.hp.steps:
                     say(f"{self.folder} has its {self.step} steps already; for more: --resume --steps {2 * self.step}")
+                    if not (self.folder / "training.gif").exists():  # it was stopped while this was drawn
+                        self.record.finish(self.step, self.seconds)
                     return
+                self.checkpoint = None  # it would stay in memory
             self.announce()
             self.record.begin(self.step)
             started, stop = time.perf_counter() - self.seconds, 0
@@ -333,8 +336,9 @@ def script_name(Hyperparameters: type[Options]) -> str:
 def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: type[nn.Module]) -> None:
     """samples.npz (arr_0: uint8 N×H×W×C) and samples.png (the first 100) from a run's checkpoint."""
     device, folder = choose_device(hp.device), Path(hp.out)
-    G, theirs = load_generator(read_checkpoint(folder, script, device), Hyperparameters, Generator, device)
-    images = to_uint8(generate(G, noise_from_seed(hp.sample_seed, hp.sample, theirs.z_dim).to(device)))
+    G, theirs = load_generator(read_checkpoint(folder, script), Hyperparameters, Generator, device)
+    z = noise_from_seed(hp.sample_seed, hp.sample, theirs.z_dim).to(device)
+    images = torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images.permute(0, 2, 3, 1).numpy())
     write_file(folder / "samples.npz", buffer.getvalue())

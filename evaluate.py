@@ -8,8 +8,8 @@
 
 A GAN's losses say little about its samples and an eye sees a few dozen of them, so each number here
 answers one question, and stands beside the *floor*: the same number for real images that no GAN has
-seen, with the same sample counts. At the floor a number can't tell the generator from the data.
-Another may: copies of the training set reach the floor of fid, precision and recall; memorisation shows them.
+seen, with the same sample counts. At the floor a number can't tell the generator from the data; another may
+(copies of the training set reach the floor of fid, precision and recall, but not that of memorisation).
 
     fid         are the two clouds of features alike in mean and covariance? (Heusel 2017, 1706.08500)
     kid         the same by a kernel, unbiased for few samples (Bińkowski 2018, 1801.01401)
@@ -36,6 +36,7 @@ inception_score and classes are null, the neighbourhoods are those of the pixels
 
 import importlib
 import json
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,8 +78,8 @@ class Options:
     """What to compare images from elsewhere with. A run says itself what it was trained on."""
     data_dir: str = "data"
     """Folder in which data sets and the classifier are kept."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda, else cpu. With --seeds also for the trainings."""
     kde: bool = False
     """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples (or fewer)."""
     seeds: int = 0
@@ -126,7 +127,7 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
         files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
         return Samples(read_pictures(path), options.data, *files)
     files = path / "metrics.json", path / "evaluate.png"
-    checkpoint = read_checkpoint(path, None, device)
+    checkpoint = read_checkpoint(path, None)
     module = script_of(checkpoint["script"], path)
     G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
     count = max(options.samples, PARZEN_SAMPLES) if options.kde else options.samples
@@ -163,6 +164,8 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     references: keeps what was loaded for one target for the next one. Raises UserError.
     """
     device = choose_device(options.device)
+    if device.type == "mps":  # it can't pool maps of these sizes (github.com/pytorch/pytorch/issues/96056)
+        device = torch.device("cpu")
     samples = load_samples(target, options, device)
     key = (samples.data, tuple(samples.images.shape[1:]))
     if key not in references:
@@ -173,15 +176,19 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
         raise UserError(
             f"{target}: {count} images to compare; the metrics need at least 100 samples and held-out real ones"
         )
-    images = samples.images[:count]
+    among_all = torch.arange(count) * len(samples.images) // count  # images from elsewhere may be sorted by class
+    images = samples.images[:count] if samples.run else samples.images[among_all]
     numbers = reference.measure(images, options.k)
     numbers["floor"] = reference.floor(count, options.k)
     if options.kde:
         parzen = reference.density(samples.images[: min(PARZEN_SAMPLES, len(reference.train.images))])
         numbers = numbers | parzen | {"floor": numbers["floor"] | reference.density_floor(parzen["kde_samples"])}
-    write_file(samples.metrics, json.dumps(numbers, indent=2).encode())
     panels = pictures(images[:24], samples.between, reference)
-    draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)
+    try:
+        write_file(samples.metrics, json.dumps(numbers, indent=2).encode())
+        draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)
+    except UserError as error:  # such as a run of somebody else's
+        print(f"{target}: its numbers are not kept: {error}")
     if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
     if reference.classifier is None:
@@ -215,10 +222,12 @@ def compare(columns: list[Column], path: Path) -> None:
 
 def over_seeds(options: Options, references: dict) -> None:
     """Train what is not trained yet, evaluate, and print the table of means."""
-    folders = train_seeds(options.targets, options.seeds, options.flags, options.out, options.data_dir, options.jobs)
+    device = ["--device", options.device] if options.device != "auto" else []
+    flags = f"{options.flags} {shlex.join(['--data-dir', options.data_dir, *device])}"
+    folders = train_seeds(options.targets, options.seeds, flags, options.out, options.jobs)
     results = {target: [evaluate(run, options, references).numbers for run in runs] for target, runs in folders.items()}
     seconds = {
-        target: [read_checkpoint(Path(run), None, "cpu")["seconds"] for run in runs] for target, runs in folders.items()
+        target: [read_checkpoint(Path(run), None)["seconds"] for run in runs] for target, runs in folders.items()
     }
     print_seeds(results, seconds)
 

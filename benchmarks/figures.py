@@ -53,7 +53,7 @@ class Options:
 
 def samples(run: Path, count: int, columns: int):
     """A grid of a run's first samples."""
-    checkpoint = read_checkpoint(run, None, "cpu")
+    checkpoint = read_checkpoint(run, None)
     module = importlib.import_module(checkpoint["script"])
     G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))
     return common.grid(common.generate(G, common.noise_from_seed(0, count, hp.z_dim)), columns)
@@ -135,7 +135,7 @@ def pictograms(runs: Path) -> Figure:
     found = sorted(runs.glob("began_conv-*"))
     if not found:
         raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
-    hp = read_checkpoint(found[0], None, "cpu")["hyperparameters"]
+    hp = read_checkpoint(found[0], None)["hyperparameters"]
     real = common.load_images(hp["data"], hp["data_dir"], hp["image_size"], hp["channels"]).images
     chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:48]
     pictures = {"real images": common.grid(real[chosen], 16)}

@@ -65,7 +65,7 @@ def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
 
 def assert_same_run(first: Path, second: Path) -> None:
     """Two runs ended with the same tensors, log and pictures."""
-    a, b = (tensors(read_checkpoint(folder, None, "cpu")) for folder in (first, second))
+    a, b = (tensors(read_checkpoint(folder, None)) for folder in (first, second))
     assert a.keys() == b.keys()
     different = [name for name in a if not torch.equal(a[name], b[name])]
     assert not different

@@ -107,6 +107,6 @@ def test_the_learning_rate_halves_when_M_stalls(command_line, tmp_path):
     nothing_is_learned = ("--lr-G", "1e-12", "--lr-D", "1e-12")
     flags = ("--steps", 12, "--patience", 3, "--batch-size", 8, *nothing_is_learned)
     assert command_line("began", *flags)[0] == 0
-    checkpoint = read_checkpoint(tmp_path / "out/began", "began", "cpu")
+    checkpoint = read_checkpoint(tmp_path / "out/began", "began")
     for name in ("opt_G", "opt_D"):
         assert checkpoint["optimizers"][name]["param_groups"][0]["lr"] < 1e-12

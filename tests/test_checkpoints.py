@@ -39,6 +39,30 @@ def test_resuming_a_finished_run_says_so(command_line, tmp_path):
     assert (tmp_path / "out/fgan/checkpoint.pt").read_bytes() == before
 
 
+def test_a_run_that_was_stopped_in_its_last_pictures_gets_them(command_line, tmp_path):
+    assert command_line("fgan", *TINY)[0] == 0
+    folder = tmp_path / "out/fgan"
+    whole = [(folder / name).read_bytes() for name in ("samples.png", "training.gif")]
+    for name in ("samples.png", "training.gif"):
+        (folder / name).unlink()
+    assert command_line("fgan", *TINY, "--resume")[0] == 0
+    assert [(folder / name).read_bytes() for name in ("samples.png", "training.gif")] == whole
+
+
+def test_resuming_with_other_data_or_fewer_steps_is_refused(command_line, tmp_path):
+    assert command_line("fgan", *TINY)[0] == 0
+    path = tmp_path / "out/fgan/checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    code, _, err = command_line("fgan", *TINY[2:], "--steps", 5, "--resume")
+    assert code == 1
+    assert "is at step 6 already, and --steps is 5" in err
+    torch.save({**content, "data": "mnist, of another world"}, path)
+    code, _, err = command_line("fgan", *TINY[2:], "--steps", 9, "--resume")
+    assert code == 1
+    assert "learned from mnist, of another world; now there is mnist" in err
+    assert err.count("\n") == 1
+
+
 def test_resuming_another_run_is_refused(command_line, tmp_path):
     assert command_line("fgan", *TINY)[0] == 0
     for script, flags, words in [
@@ -97,7 +121,7 @@ def test_cut_short_and_flipped(good, command_line, tmp_path):
             shutil.rmtree(folder)
             folder.mkdir()
             (folder / "checkpoint.pt").write_bytes(damaged)
-            ours = checkpoints.read_checkpoint(folder, "fgan", "cpu")["networks"]["G"]
+            ours = checkpoints.read_checkpoint(folder, "fgan")["networks"]["G"]
             theirs = torch.load(io.BytesIO(good), weights_only=True)["networks"]["G"]
             assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
             survived += 1
@@ -164,9 +188,9 @@ def test_saved_and_put_back_by_itself(tmp_path):
         return {"G": net, "opt": opt, "k": torch.tensor(float(seed))}
 
     first, second = parts(1), parts(2)
-    plain = {"script": "x", "step": 7, "hyperparameters": {}}
+    plain = {"script": "x", "data": "y", "step": 7, "hyperparameters": {}}
     checkpoints.save_checkpoint(tmp_path, first, plain)
-    content = checkpoints.read_checkpoint(tmp_path, "x", "cpu")
+    content = checkpoints.read_checkpoint(tmp_path, "x")
     assert content["step"] == 7
     checkpoints.restore_parts(second, content)
     assert torch.equal(first["G"].weight, second["G"].weight)
@@ -188,7 +212,8 @@ def test_a_weight_that_is_not_finite_is_named():
 def test_what_a_resumed_run_must_be_given_can_be_typed():
     theirs = {"betas": (0.0, 0.9), "skip": False, "data": "my pics", "seed": 1}
     ours = {"betas": (0.5, 0.9), "skip": True, "data": "mnist", "seed": 1}
+    checkpoint = {"hyperparameters": theirs, "data": "mnist", "step": 1}
     with pytest.raises(UserError, match=r"was made with --betas 0.0 0.9 --no-skip --data 'my pics': give the same"):
-        checkpoints.refuse_other_hyperparameters(ours, theirs, Path("run"))
+        checkpoints.refuse_other_run(checkpoint, ours, 9, "mnist", Path("run"))
     with pytest.raises(UserError, match="is older than --drift: start anew"):
-        checkpoints.refuse_other_hyperparameters({**ours, "drift": 1}, theirs, Path("run"))
+        checkpoints.refuse_other_run(checkpoint, {**ours, "drift": 1}, 9, "mnist", Path("run"))

@@ -46,7 +46,7 @@ def test_it_follows_every_few_steps(decay, every, monkeypatch):
 def test_a_run_keeps_it(command_line, tmp_path):
     code, _, err = command_line("dcgan", *TINY, "--ema", 0)
     assert code == 0, err
-    networks = read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")["networks"]
+    networks = read_checkpoint(tmp_path / "out/dcgan", "dcgan")["networks"]
     pairs = [(a, networks["G"][name]) for name, a in networks["G_ema"].items() if a.is_floating_point()]
     assert pairs
     assert all(torch.equal(a, b) for a, b in pairs)

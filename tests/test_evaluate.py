@@ -68,6 +68,27 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     assert "fid" not in table
 
 
+def test_pictures_that_are_sorted_by_class_are_drawn_from_all_of_them(tmp_path, data_dir, known):
+    digits = common.load_images("mnist", data_dir)
+    images = digits.images[digits.labels.argsort()].permute(0, 2, 3, 1)
+    np.savez(tmp_path / "sorted.npz", arr_0=images.numpy())
+    options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
+    numbers = evaluate.evaluate(str(tmp_path / "sorted.npz"), options, {("mnist", (1, 28, 28)): known}).numbers
+    assert numbers["classes"] == 10
+
+
+def test_a_folder_that_can_not_be_written_still_gets_numbers(tmp_path, data_dir, known, monkeypatch, capfd):
+    def refuse(path, content):
+        raise common.UserError(f"{path} can't be written: Permission denied")
+
+    monkeypatch.setattr(evaluate, "write_file", refuse)
+    np.savez(tmp_path / "a.npz", arr_0=common.load_images("mnist", data_dir).images[:200].permute(0, 2, 3, 1).numpy())
+    options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
+    numbers = evaluate.evaluate(str(tmp_path / "a.npz"), options, {("mnist", (1, 28, 28)): known}).numbers
+    assert numbers["precision"] > 0.5
+    assert "a.npz: its numbers are not kept: " in capfd.readouterr().out
+
+
 def test_too_few_images(tmp_path, data_dir):
     np.savez(tmp_path / "few.npz", arr_0=np.zeros((20, 28, 28, 1), np.uint8))
     options = evaluate.Options(targets=("x",), data_dir=data_dir)

@@ -54,7 +54,7 @@ def test_an_edit_fits_runs_and_matters(script, diff, command_line, tmp_path, mon
     spec.loader.exec_module(module)
     code, _, err = command_line(script, *flags, "--out", f"{script}-1")
     assert code == 0, err
-    a, b = (tensors(read_checkpoint(tmp_path / f"{script}-{i}", script, "cpu")["networks"]) for i in (0, 1))
+    a, b = (tensors(read_checkpoint(tmp_path / f"{script}-{i}", script)["networks"]) for i in (0, 1))
     for network in "GD":
         assert any(not torch.equal(a[k], b[k]) for k in a if k.startswith(f"/{network}/"))
     titles = [axes.get_title("left") for axes in exercises(tmp_path, script).axes]

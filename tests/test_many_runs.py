@@ -28,7 +28,7 @@ def started(monkeypatch):
 def test_each_setting_has_a_folder_of_its_own(started, tmp_path):
     script = str(ROOT / "fgan.py")
     targets = tuple(f"'{script}' {flags}" for flags in ("", "--alpha -2", "--alpha 2", "--lr 1e-3", "--lr 1e+3"))
-    folders = train_seeds(targets, 2, "--steps 3", str(tmp_path), "data", 1)
+    folders = train_seeds(targets, 2, "--steps 3", str(tmp_path), 1)
     names = [folder for runs in folders.values() for folder in runs]
     assert len(names) == len(set(names)) == 10
     assert f"{tmp_path}/fgan-1" in names
@@ -36,20 +36,27 @@ def test_each_setting_has_a_folder_of_its_own(started, tmp_path):
     words, keywords = started[2]
     assert words[2:] == [
         *("--alpha", "-2", "--steps", "3", "--seed", "0", "--out", f"{tmp_path}/fgan-alpha--2-0"),
-        *("--data-dir", "data", "--overwrite"),
+        "--overwrite",
     ]
     assert keywords["env"]["PYTHONIOENCODING"] == "utf-8"
 
 
 def test_a_path_with_a_space_is_a_script(started, tmp_path):
     (tmp_path / "my gan.py").write_text("", encoding="utf-8")
-    assert list(train_seeds((str(tmp_path / "my gan.py"),), 1, "", str(tmp_path), "data", 1))
+    assert list(train_seeds((str(tmp_path / "my gan.py"),), 1, "", str(tmp_path), 1))
+
+
+def test_two_scripts_of_one_name_would_share_a_folder(started, tmp_path):
+    (tmp_path / "fgan.py").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match="as another target's: rename the script"):
+        train_seeds((str(ROOT / "fgan.py"), str(tmp_path / "fgan.py")), 2, "", str(tmp_path), 1)
+    assert not started
 
 
 @pytest.mark.parametrize("target", ["nothing.py", "began", "'open", ""])
 def test_what_is_no_script_is_refused_in_one_line(target, started, tmp_path):
     with pytest.raises(UserError) as error:
-        train_seeds((target,), 1, "", str(tmp_path), "data", 1)
+        train_seeds((target,), 1, "", str(tmp_path), 1)
     assert "\n" not in str(error.value)
     assert not started
 

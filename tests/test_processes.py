@@ -87,7 +87,7 @@ def group(processes: int, forked: Server, *flags: object, cwd: Path) -> list[Chi
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
-    content = tensors(read_checkpoint(folder, None, "cpu")["networks"])
+    content = tensors(read_checkpoint(folder, None)["networks"])
     return {name: t for name, t in content.items() if t.is_floating_point()}
 
 
@@ -127,11 +127,11 @@ def test_one_of_three_is_killed_and_two_go_on(forked, request, tmp_path, data_di
     assert time.monotonic() - start < 30
     assert process.returncode != 0
     assert "another process of this run has ended" in err
-    step = read_checkpoint(tmp_path / "run", None, "cpu")["step"]
+    step = read_checkpoint(tmp_path / "run", None)["step"]
     for process in group(2, forked, "--steps", step + 5, *flags, "--resume", cwd=tmp_path):
         code, _, err = process.wait()
         assert code == 0, err
-    assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] == step + 5
+    assert read_checkpoint(tmp_path / "run", None)["step"] == step + 5
 
 
 def test_all_stop_together_when_one_gets_a_signal(forked, tmp_path, data_dir):
@@ -142,7 +142,7 @@ def test_all_stop_together_when_one_gets_a_signal(forked, tmp_path, data_dir):
     (code, said, _), (code_of_second, said_by_second, _) = first.wait(), second.wait()
     assert code == code_of_second == 143
     assert (said + said_by_second).count("stopped after step") == 1
-    assert read_checkpoint(tmp_path / "run", None, "cpu")["step"] > 0
+    assert read_checkpoint(tmp_path / "run", None)["step"] > 0
 
 
 def test_a_batch_that_does_not_divide(command_line, monkeypatch, tmp_path):

@@ -37,7 +37,7 @@ def test_nan_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(command
     assert code == 1
     assert "loss_G is nan at step 6" in line
     assert (tmp_path / "out/dcgan/curves.png").exists()  # they may show why
-    checkpoint = checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")
+    checkpoint = checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan")
     assert checkpoint["step"] == 4
     assert all(t.isfinite().all() for t in tensors(checkpoint["networks"]).values())
 
@@ -55,7 +55,7 @@ def test_weights_that_are_not_finite_are_never_saved(command_line, tmp_path, mon
     code, _, err = command_line("dcgan", *TINY[2:], "--steps", 8, "--ema", 0)
     assert code == 1
     assert "weights of G_ema are not finite after step 8" in err
-    assert checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan", "cpu")["step"] == 4
+    assert checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan")["step"] == 4
 
 
 def test_the_command_that_comes_next_knows_the_data_folder(command_line, tmp_path, data_dir, monkeypatch):

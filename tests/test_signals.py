@@ -28,7 +28,7 @@ def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, forked, 
     assert ended == code, err
     assert "Traceback" not in err
     step = int(re.search(r"stopped after step (\d+)", out)[1])
-    assert checkpoints.read_checkpoint(tmp_path / "my run", "fgan", "cpu")["step"] == step
+    assert checkpoints.read_checkpoint(tmp_path / "my run", "fgan")["step"] == step
     command = re.search(r"go on with: (.*)", out)[1]
     assert "'my run'" in command
     python, *words = shlex.split(command.replace("1000000", str(step + 3)))

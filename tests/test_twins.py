@@ -137,7 +137,7 @@ def test_short_training_learns(script, command_line, tmp_path):
     flags = ("--steps", 250, "--width", 8, "--hidden", 128) if script is dcgan else ("--steps", 120)
     code, _, err = command_line(script.__name__, *flags, "--ema", 0.9)
     assert code == 0, err
-    checkpoint = read_checkpoint(tmp_path / "out" / script.__name__, script.__name__, "cpu")
+    checkpoint = read_checkpoint(tmp_path / "out" / script.__name__, script.__name__)
     G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))
     images = common.generate(G, common.noise_from_seed(0, 200, hp.z_dim))
     ink = ((images + 1) / 2).mean((1, 2, 3))

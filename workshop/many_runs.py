@@ -14,7 +14,7 @@ from workshop.checkpoints import CHECKPOINT
 from workshop.errors import UserError, first_line
 
 
-def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data_dir: str, jobs: int) -> dict:
+def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs: int) -> dict:
     """Train every target with the seeds 0, 1, …, `jobs` at a time. Returns target → list of run folders.
 
     A target is a script, or a script and flags of its own: "began.py --gamma 0.5". flags: more for all of them.
@@ -29,10 +29,12 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, data
         name = "-".join([Path(script).stem, *(re.sub(r"[^\w.+-]+", "_", word).removeprefix("--") for word in own)])
         for seed in range(seeds):
             folder = f"{out}/{name}-{seed}"
+            if any(folder in runs for runs in folders.values()):
+                raise UserError(f"{target}: its runs would be in {folder}, as another target's: rename the script")
             folders.setdefault(target, []).append(folder)
             words = [sys.executable, script, *own, *split(flags), "--seed", str(seed), "--out", folder]
             begun = (Path(folder) / CHECKPOINT).exists()
-            waiting.append([*words, "--data-dir", data_dir, "--resume" if begun else "--overwrite"])
+            waiting.append([*words, "--resume" if begun else "--overwrite"])
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     if jobs > 1:
         environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))

@@ -81,10 +81,10 @@ def radii(points: Tensor, k: int) -> Tensor:
 
 def nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """For each row of N×d points, the RMS distance to the nearest of the M×d others, and its index."""
-    found = []
+    found, squares = [], torch.linalg.vector_norm(others, dim=1) ** 2
     for part in points.split(500):
         # |a − b|² = |a|² − 2ab + |b|², of which |a|² does not decide who is nearest
-        index = torch.addmm((others**2).sum(1), part, others.T, alpha=-2).argmin(1)
+        index = torch.addmm(squares, part, others.T, alpha=-2).argmin(1)
         found.append((((part - others[index]) ** 2).mean(1).sqrt(), index))
     distances, indices = zip(*found)
     return torch.cat(distances), torch.cat(indices)

@@ -1,6 +1,7 @@
 """Several processes that train as one, started by torchrun. With a single process every function here does nothing."""
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from workshop.errors import UserError, first_line
 from workshop.machine import choose_device
 
+PATIENCE = datetime.timedelta(days=1)  # while process 0 prepares a large folder; one that has ended is noticed at once
+
 
 @contextlib.contextmanager
 def process_group(device: str) -> Iterator[None]:
@@ -18,9 +21,9 @@ def process_group(device: str) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if (chosen := choose_device(device)).type == "cuda":
             torch.cuda.set_device(chosen)
-            dist.init_process_group("cpu:gloo,cuda:nccl")
+            dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
         else:
-            dist.init_process_group("gloo")
+            dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
     finally:

@@ -118,8 +118,8 @@ class Record:
             return
         picture = self.grid(self.samples(self.hp.sample_seed, 100))
         save_picture(picture, self.folder / "samples.png")
-        frames = sorted(p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal())
-        save_animation([p for p in frames if int(p.stem) <= step], self.folder / "training.gif")
+        frames = {int(p.stem): p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal()}
+        save_animation([frames[done] for done in sorted(frames) if done <= step], self.folder / "training.gif")
         show(picture)
         numbers = dict(zip(self.log.names, self.log.rows[-1][1:]))
         if self.board is not None:

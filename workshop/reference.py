@@ -39,9 +39,9 @@ class Reference:
             self.classifier = load_classifier(self.train, self.test, name, data_dir, device)
         else:  # no held-out part: one random half stands in for it
             order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
-            half = len(order) // 2
+            half = min(len(order) // 2, 50_000)  # more would fill the memory
             images = self.train.images
-            self.train = Dataset(images[order[half:]], None, self.train.source)
+            self.train = Dataset(images[order[half : 2 * half]], None, self.train.source)
             self.test = Dataset(images[order[:half]], None, self.train.source)
         self.seen_pixels = pixels(self.seen, device)
         self.kept_features: dict[int, tuple[Tensor, Tensor]] = {}
