@@ -1,5 +1,7 @@
 """The real images of a data set, their features, and what samples measure against them. Not here: the samples."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -78,7 +80,8 @@ class Reference:
         seen_pixels = self.seen_pixels if seen_pixels is None else seen_pixels
         real, real_points = self.real_features(len(images))
         fake, fake_points, logits = self.features(images)
-        distance, _ = nearest(pixels(images[:2000], self.device), seen_pixels)  # enough for a median
+        some = images[:: math.ceil(len(images) / 2000)]  # enough for a median
+        distance, _ = nearest(pixels(some, self.device), seen_pixels)
         numbers = dict.fromkeys(SCALARS)
         numbers |= neighbourhoods(real_points, fake_points, k)
         numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
