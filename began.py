@@ -95,7 +95,7 @@ class Hyperparameters(common.Options):
 
     # The game
     gamma: float = 1.0
-    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
+    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]. Low: samples alike; high: diverse."""
     lambda_k: float = 0.005
     """λ_k, the gain of the controller: how fast k follows; 0: not at all. For an L that is a mean over pixels."""
     k_start: float = 0.6

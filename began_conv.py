@@ -1,10 +1,11 @@
-"""BEGAN with the paper's convolutional networks, for colour and larger images.
+"""BEGAN with the paper's convolutional networks, also for small colour images.
 
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
 
-Read began.py first: the game, the measure M and what to look for in curves.png are the same. What differs is the
-networks (figure 1 of the paper), their constants, a head start for D, and that k follows the error divided by L(x).
+Read began.py first: the game, the measure M and what to look for in curves.png are the same. Different are: the
+networks (figure 1 of the paper) and their constants; D learns alone before the game; the error that moves k is
+divided by L(x).
 
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image; then
                 one fully connected layer to a code of h numbers
@@ -14,22 +15,24 @@ networks (figure 1 of the paper), their constants, a head start for D, and that 
 
 There is no dropout and no transposed convolution.
 
-A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.6) makes L(G(z)) explode. So what
-both draw is bounded, D has fewer filters and a lower learning rate than G, and it is an autoencoder before the game.
+A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.6) makes L(G(z)) explode. So the
+outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it is trained alone, as an
+autoencoder, before the game.
 
-Departures from the paper, found on digits and on colour pictograms. Only D's filters depend on which it is.
+Departures from the paper, found on digits and on colour pictograms. The settings are the same for both, except for
+the number of D's filters.
                 the paper                   here
     networks    n = 64 or 128 in both       n = 32 in G, 8 (grey) or 12 (colour) in D, as D must not win; outputs
                                             bounded by a tanh and a sigmoid
     BatchNorm   none                        in G
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
-    γ           0.5                         1: images differ in difficulty; a low γ picks the easy ones
-    k           starts at 0                 at 0.8: from 0 G first falls onto what D draws best
+    γ           0.5                         1: images differ in difficulty; with a low γ G makes the easy ones only
+    k           starts at 0                 at 0.8: from 0 G first makes the one image that D draws best
     λ_k         0.001                       0.0005; the error is divided by L(x), which depends on the images, and
                                             clipped to [−1, 1]: at first L(G(z)) is large, and k would fall to 0
-    Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4, for a high k; β₁ 0: momentum makes the players overshoot
-                                            each other
+    Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and a high k means diverse samples;
+                                            β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
     head start  none                        D learns to draw for 400 steps before the game
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
@@ -42,7 +45,8 @@ Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured (full MNIST, 3 seeds): ten classes every time, FID 118 ± 9; some 9 minutes on one core. Colour pictograms of
-32 px (docs/own-images.md): people with faces, all different, three seeds of three; some 14 minutes on one core.
+32 px (docs/own-images.md), three seeds of three: no collapse; people, faces and figures, but grainy; some 14 minutes on
+one core. With skip connections (--skip) they are clearer.
 """
 
 import math
@@ -61,7 +65,7 @@ class Hyperparameters(common.Options):
 
     # The game
     gamma: float = 1.0
-    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]: low is uniform, high is diverse."""
+    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]. Low: samples alike; high: diverse."""
     lambda_k: float = 0.0005
     """λ_k, the gain of the controller: the most that k changes in a step; 0: not at all."""
     k_start: float = 0.8
