@@ -79,11 +79,13 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
     names = list(dict.fromkeys(name for log in logs for name in log if name != "step"))
     panels, width = max(2, len(columns)), 4 * max(2, len(columns))
     rows = -(-len(names) // panels)
-    figure = Figure(figsize=(width, 5 + 2.6 * rows + 3), layout="constrained")
-    above, middle, below = figure.subfigures(3, 1, height_ratios=[5, max(0.1, 2.6 * rows), 3])
+    heights = [4.2 + 0.2 * max(title.count("\n") + 1 for title in titles), max(0.1, 2.6 * rows), 3]
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    above, middle, below = figure.subfigures(3, 1, height_ratios=heights)
     for axes, title, column in zip(above.subplots(1, len(columns), squeeze=False)[0], titles, columns):
         axes.imshow(column.picture)
         axes.set_title(title, fontsize=10)
+        axes.set_anchor("S")  # the room is above, for the titles
         axes.axis("off")
     for i, name in enumerate(names):
         axes = middle.add_subplot(rows, panels, i + 1)
