@@ -374,7 +374,7 @@ def train(hp: Hyperparameters) -> None:
 
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
         x, fake = run.real(), G(run.noise())
-        v = D(torch.cat([x, fake]))  # one batch: without BatchNorm in V no image counts for another
+        v = D(torch.cat([x, fake]))  # in one batch: V has no BatchNorm, so it judges each image by itself
         v_real, v_fake = v.chunk(2)
         loss_D = critic_loss(divergence, v_real, v_fake)
         loss_G = generator_loss(divergence, v_fake, hp.generator_objective)
