@@ -10,6 +10,7 @@ from torch import nn
 
 import began_conv
 import common
+from workshop.checkpoints import read_checkpoint
 
 
 def definitions(name: str) -> dict[str, str]:
@@ -30,7 +31,7 @@ def test_the_two_are_twins():
     diff = difflib.unified_diff(theirs["train"].splitlines(), ours["train"].splitlines(), n=0, lineterm="")
     changed = [line for line in diff if line[0] in "+-"][2:]
     assert len(changed) <= 8
-    about = ("head_start", "learn_to_draw", "channels_last", "Generator(hp)", "update_k(k, ", "checkpoint is None")
+    about = ("head_start", "learn_to_draw", "channels_last", "Generator(hp)", "update_k(k, ", "checkpoint is", "gamma=")
     assert all(any(word in line for word in about) for line in changed), changed
 
 
@@ -70,7 +71,7 @@ def test_D_learns_to_draw_before_the_game(gamma, command_line, tmp_path, monkeyp
         drawn.append((before, began_conv.reconstruction_loss(D, x, 2).item(), steps))
 
     monkeypatch.setattr(began_conv, "learn_to_draw", watched)
-    flags = ("--n-D", 4, "--n-G", 4, "--log-every", 1, "--batch-size", 16, "--gamma", gamma)
+    flags = ("--n-D", 4, "--n-G", 4, "--no-skip", "--log-every", 1, "--batch-size", 16, "--gamma", gamma)
     assert command_line("began_conv", *flags, "--head-start", 60, "--steps", 1)[0] == 0
     assert command_line("began_conv", *flags, "--head-start", 3, "--steps", 6)[0] == 0
     assert command_line("began_conv", *flags, "--head-start", 3, "--steps", 7, "--resume")[0] == 0
@@ -83,3 +84,14 @@ def test_D_learns_to_draw_before_the_game(gamma, command_line, tmp_path, monkeyp
         assert (error > 0) == (gamma == 1)  # so k rises in one run and falls in the other
         k = min(1, k + began_conv.Hyperparameters.lambda_k * max(-1, min(1, error)))
         assert float(row["k"]) == pytest.approx(k, rel=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "gamma", "n_D"), [(1, 1.0, 8), (3, 0.7, 12)])
+def test_gamma_and_the_size_of_D_follow_the_images(channels, gamma, n_D, command_line, tmp_path):
+    flags = ("--channels", channels, "--n-G", 4, "--head-start", 0, "--batch-size", 4, "--log-every", 1)
+    assert command_line("began_conv", *flags, "--steps", 1)[0] == 0
+    assert command_line("began_conv", *flags, "--steps", 2, "--resume")[0] == 0
+    rows = list(csv.DictReader((tmp_path / "out/began_conv/log.csv").open(encoding="utf-8")))
+    assert [float(row["balance_target"]) for row in rows] == pytest.approx([gamma] * 2)
+    weights = read_checkpoint(tmp_path / "out/began_conv", "began_conv")["networks"]["D"]
+    assert len(weights["net.0.net.0.weight"]) == n_D
