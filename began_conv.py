@@ -23,22 +23,24 @@ Departures from the paper, found on digits and on colour pictograms. The setting
 and the number of D's filters.
                 the paper                   here
     networks    n = 64 or 128 in both       n = 32 in G, 8 (grey) or 12 (colour) in D, as D must not win; outputs
-                                            bounded by a tanh and a sigmoid; the skip connections of section 3.5.1
+                                            bounded by a tanh and a sigmoid; the skip connections are optional in the
+                                            paper (section 3.5.1), and its vanishing residuals are left out
     BatchNorm   none                        in G
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
-    γ           0.5                         grey 1: with a low γ G makes easy digits only: 1, 7, 9. Colour 0.7: with 1 D
-                                            is still a poor autoencoder after the default steps
+    γ           0.5                         grey 1: with 0.7 most digits are easy ones, 1, 7 and 9. Colour 0.7: with 1 k
+                                            and L(x) stay high, D draws badly and the samples are grainy
     k           starts at 0                 at 0.6: from 0 G first makes the one image that D draws best
     error of k  γ L(x) − L(G(z))            divided by L(x), which depends on the images, and clipped to [−1, 1]: at
-                                            first L(G(z)) is large, and k would fall to 0
+                                            first L(G(z)) is large, and k would fall to 0. So the paper's λ_k of 0.001
+                                            moves k some ten times as fast here
     Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and a high k means diverse samples;
                                             β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
-    head start  none                        D learns to draw for 400 steps before the game
+    head start  none, it needs none         D learns to draw for 400 steps before the game
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, with the bounds and the controller of this file (patience and steps are ours):
-    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 \\
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \\
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
@@ -65,8 +67,8 @@ class Hyperparameters(common.Options):
 
     # The game
     gamma: float = 0.0
-    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]. Low: samples alike; high: diverse. 0: 1 for grey
-    images, 0.7 for colour."""
+    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]. Low: samples alike; high: diverse. 0 chooses:
+    1 for grey images, 0.7 for colour."""
     lambda_k: float = 0.001
     """λ_k, the gain of the controller: the most that k changes in a step; 0: not at all."""
     k_start: float = 0.6
@@ -100,7 +102,7 @@ class Hyperparameters(common.Options):
     n_G: int = 32
     """Filters of G, n of the paper (64 or 128 there)."""
     n_D: int = 0
-    """Filters of D (in the paper as many as G's). 0: 8 for grey images, 12 for colour."""
+    """Filters of D (in the paper as many as G's). 0 chooses: 8 for grey images, 12 for colour."""
     h: int = 64
     """Length of the code between D's encoder and decoder."""
     batchnorm: bool = True

@@ -99,7 +99,7 @@ def began_step(t: Training) -> None:
     L_real, L_fake = (t.module.reconstruction_loss(t.D, v, t.hp.eta) for v in (t.real(), t.fake()))
     t.update(t.opt_D, t.module.discriminator_loss(L_real, L_fake, t.k))
     t.update(t.opt_G, t.module.reconstruction_loss(t.D, t.fake(), t.hp.eta))
-    t.k = min(max(t.k + t.hp.lambda_k * (t.hp.gamma * L_real.item() - L_fake.item()), 0.0), 1.0)
+    t.k = min(max(t.k + t.hp.lambda_k * ((t.hp.gamma or 1) * L_real.item() - L_fake.item()), 0.0), 1.0)
 
 
 STEPS = {

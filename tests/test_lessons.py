@@ -85,7 +85,7 @@ def many_shapes(tmp_path_factory) -> Path:
     ("script", "flags"),
     [
         ("began", ()),
-        ("began_conv", ("--n-D", 4, "--n-G", 4, "--skip", "--head-start", 2)),
+        ("began_conv", ("--n-D", 4, "--n-G", 4, "--no-skip", "--head-start", 2)),
         ("fgan", ()),
         ("fgan", ("--network", "conv", "--width", 4, "--spectral-norm")),
         ("dcgan", ("--width", 4)),
