@@ -48,7 +48,7 @@ Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured: colour pictograms of 32 px (docs/own-images.md), three seeds of three: faces, people and figures, L(x) below
-0.09 (drawing the mean image: 0.31), some 26 minutes on one core. Full MNIST, three seeds: FID 126 to 189, few 2s. For
+0.09 (drawing the mean image: 0.31), some 14 minutes on two cores. Full MNIST, three seeds: FID 126 to 189, few 2s. For
 digits: python began_conv.py --no-skip --k-start 0.8 --lambda-k 0.0005 --steps 2000     (FID 118 ± 9, ten classes)
 """
 
