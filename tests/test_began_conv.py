@@ -86,7 +86,7 @@ def test_D_learns_to_draw_before_the_game(gamma, command_line, tmp_path, monkeyp
         assert float(row["k"]) == pytest.approx(k, rel=1e-5)
 
 
-@pytest.mark.parametrize(("channels", "gamma", "n_D"), [(1, 1.0, 8), (3, 0.7, 12)])
+@pytest.mark.parametrize(("channels", "gamma", "n_D"), [(1, 1.0, 4), (3, 0.7, 12)])
 def test_gamma_and_the_size_of_D_follow_the_images(channels, gamma, n_D, command_line, tmp_path):
     flags = ("--channels", channels, "--n-G", 4, "--head-start", 0, "--batch-size", 4, "--log-every", 1)
     assert command_line("began_conv", *flags, "--steps", 1)[0] == 0
