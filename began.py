@@ -252,7 +252,7 @@ def train(hp: Hyperparameters) -> None:
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
-        run.log(M=M, k=k.clone(), L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
+        run.log(M=M, k=k, L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
 
-Read began.py first: the game, the measure M and what to look for in curves.png are the same. Different are: the
-networks (figure 1 of the paper) and their constants; D learns alone before the game; the error that moves k is
-divided by L(x).
+Read began.py first: the game and the measure M are the same. Different are: the networks (figure 1 of the paper) and
+their constants; D learns alone before the game; the error that moves k is divided by L(x).
 
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image; then
                 one fully connected layer to a code of h numbers
@@ -15,7 +14,7 @@ divided by L(x).
 
 There is no dropout and no transposed convolution.
 
-A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.6) makes L(G(z)) explode. So the
+A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.55) made L(G(z)) explode. So the
 outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it is trained alone, as an
 autoencoder, before the game.
 
@@ -28,28 +27,32 @@ and the number of D's filters.
     BatchNorm   none                        in G
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
-    γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with 1 k
-                                            and L(x) stay high, D draws badly and the samples are grainy
+    γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with a γ
+                                            of 1 D draws badly and the samples are grainy
     k           starts at 0                 at 0.6: from 0 G first makes the one image that D draws best
     error of k  γ L(x) − L(G(z))            divided by L(x), which depends on the images, and clipped to [−1, 1]: at
-                                            first L(G(z)) is large, and k would fall to 0. So the paper's λ_k of 0.001
+                                            first L(G(z)) is large, and k would fall far. So the paper's λ_k of 0.001
                                             moves k some ten times as fast here
-    Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and a high k means diverse samples;
+    Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes are lost;
                                             β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
-    head start  none, it needs none         D learns to draw for 400 steps before the game
+    head start  none, it needs none         D learns to draw for 400 steps, at G's rate
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
-The paper's own constants, with the bounds and the controller of this file (patience and steps are ours):
+The paper's own constants, with the bounds, first weights and controller of this file (patience and steps are ours;
+on MNIST it ends in a blank, see began.py):
     python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \\
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
-and for faces add: --data path/to/img_align_celeba --n-D 128 --n-G 128
+and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
+
+What to look for in curves.png: on pictograms k falls, and L(x), M with it; on digits k rises towards 0.9, and L(x) with
+it. docs/own-images.md has the curves of a good run, of a too strong D and of a collapsed G.
 
 Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
-Measured: colour pictograms of 32 px (docs/own-images.md), three seeds of three: faces, people and figures, L(x) below
-0.09 (drawing the mean image: 0.31), some 14 minutes on two cores. Full MNIST, three seeds: ten classes every time,
-FID 95 ± 7, twelve minutes on one core (began.py: 51 ± 6, three minutes).
+Measured: colour pictograms of 32 px (docs/own-images.md), three seeds of three: faces, people and figures among shapes
+without meaning, L(x) below 0.09 (drawing the mean image: 0.31); 26 minutes on one core. Full MNIST, three seeds: ten
+classes every time, few 2s, FID 95 ± 7; twelve minutes on one core (began.py: 51 ± 6, three minutes).
 """
 
 import math
@@ -315,7 +318,7 @@ def train(hp: Hyperparameters) -> None:
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
-        run.log(M=M, k=k.clone(), L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
+        run.log(M=M, k=k, L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_run
+from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_run, require_parts
 from workshop.datasets import BUILT_IN, Dataset, load_built_in
 from workshop.ema import EMA
 from workshop.errors import UserError, flag, require
@@ -242,10 +242,11 @@ class Run:
 
         parts: whatever changes while learning, by name: networks, optimizers, tensors (updated in place).
         They are what a checkpoint holds. `G` must be among them; pictures are made by `G_ema` if there is one.
-        The loop's body runs under autocast where the precision is bfloat16. Raises UserError (a loss that is
-        not finite, a full disk), KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM), the latter two after
-        writing a checkpoint.
+        The loop's body runs under autocast where the precision is bfloat16. Raises UserError (a loss that is not
+        finite, a full disk, a part of another kind), KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM), the latter
+        two after writing a checkpoint.
         """
+        require_parts(parts)
         self.parts.update(parts)
         with contextlib.closing(self.record):
             if self.checkpoint is not None:

@@ -209,6 +209,14 @@ def test_a_weight_that_is_not_finite_is_named():
         checkpoints.require_finite({"G": net}, 3)
 
 
+def test_a_part_that_no_checkpoint_holds_is_refused():
+    net = nn.Linear(1, 1)
+    optimizer = torch.optim.Adam(net.parameters())
+    checkpoints.require_parts({"G": net, "opt_G": optimizer, "k": torch.zeros(())})
+    with pytest.raises(UserError, match="rate is a StepLR; give networks, optimizers and tensors"):
+        checkpoints.require_parts({"G": net, "rate": torch.optim.lr_scheduler.StepLR(optimizer, 5)})
+
+
 def test_what_a_resumed_run_must_be_given_can_be_typed():
     theirs = {"betas": (0.0, 0.9), "skip": False, "data": "my pics", "seed": 1}
     ours = {"betas": (0.5, 0.9), "skip": True, "data": "mnist", "seed": 1}

@@ -27,6 +27,14 @@ def test_a_row_is_the_mean_over_its_interval(tmp_path):
     ]
 
 
+def test_a_value_that_changes_in_place_afterwards_is_logged_as_it_was(tmp_path):
+    log, k = Log(tmp_path, every=2), torch.zeros(())
+    for _ in range(2):
+        k += 1
+        log.note({"k": k})
+    assert log.write_row(2) == {"k": 1.5}
+
+
 def test_a_restored_log_goes_on_as_if_never_stopped(tmp_path):
     whole, first = Log(tmp_path, every=3), Log(tmp_path, every=3)
     for log in (whole, first):

@@ -41,6 +41,20 @@ def test_each_setting_has_a_folder_of_its_own(started, tmp_path):
     assert keywords["env"]["PYTHONIOENCODING"] == "utf-8"
 
 
+def test_runs_that_are_older_than_their_script_are_named(started, tmp_path, capsys):
+    script, out = tmp_path / "hinge.py", tmp_path / "out"
+    script.write_text("", encoding="utf-8")
+    for seed in (0, 1):
+        (out / f"hinge-{seed}").mkdir(parents=True)
+        (out / f"hinge-{seed}/checkpoint.pt").touch()
+    os.utime(script, (1e9, 1e9))
+    os.utime(out / "hinge-0/checkpoint.pt", (1e9 - 1, 1e9 - 1))
+    train_seeds((str(script),), 3, "", str(out), 1)
+    line = f"older than their scripts, but used as they are: {out}/hinge-0; to train"
+    assert capsys.readouterr().out.startswith(line)
+    assert [words[-1] for words, _ in started] == ["--resume", "--resume", "--overwrite"]
+
+
 def test_a_path_with_a_space_is_a_script(started, tmp_path):
     (tmp_path / "my gan.py").write_text("", encoding="utf-8")
     assert list(train_seeds((str(tmp_path / "my gan.py"),), 1, "", str(tmp_path), 1))

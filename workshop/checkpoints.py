@@ -31,6 +31,13 @@ def save_checkpoint(folder: Path, parts: Parts, plain: dict) -> None:
     write_file(folder / CHECKPOINT, buffer.getbuffer())
 
 
+def require_parts(parts: Parts) -> None:
+    """Raise UserError if a part is of a kind that no checkpoint holds, such as a learning-rate scheduler."""
+    for name, part in parts.items():
+        if not isinstance(part, nn.Module | Optimizer | Tensor):
+            raise UserError(f"run.steps: {name} is a {type(part).__name__}; give networks, optimizers and tensors")
+
+
 def require_finite(parts: Parts, step: int) -> None:
     """Raise Diverged if a network has a weight that is not finite."""
     for name, part in parts.items():

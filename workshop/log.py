@@ -26,7 +26,8 @@ class Log:
         self.drawn = 0.0  # seconds of training at the last drawing
 
     def note(self, values: dict[str, Tensor | float]) -> None:
-        """Values of this step. Tensors stay on the device: they are fetched together, once per interval.
+        """Single numbers of this step. Tensors stay on the device: they are fetched together, once per interval.
+        They are copied, so that they may be changed in place afterwards.
 
         Raises UserError if the names are not those of the steps before.
         """
@@ -36,7 +37,7 @@ class Log:
                 " start a changed script anew, without --resume"
             )
         self.names = list(values)
-        self.pending.append(tuple(v.detach() if isinstance(v, Tensor) else v for v in values.values()))
+        self.pending.append(tuple(v.detach().clone() if isinstance(v, Tensor) else v for v in values.values()))
 
     def fetch(self, step: int) -> None:
         """Move the noted values to the CPU, averaged over processes. Raises Diverged if one is not finite."""

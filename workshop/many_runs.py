@@ -18,10 +18,12 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
     """Train every target with the seeds 0, 1, …, `jobs` at a time. Returns target → list of run folders.
 
     A target is a script, or a script and flags of its own: "began.py --gamma 0.5". flags: more for all of them.
-    A finished run that is already in `out` is used, an unfinished one is finished.
+    A finished run that is already in `out` is used, an unfinished one is finished; if the script was changed after
+    it, a line says so.
     """
     folders: dict[str, list[str]] = {}
-    waiting = []
+    waiting: list[list[str]] = []
+    older: list[str] = []
     for target in dict.fromkeys(targets):
         script, *own = [target] if Path(target).is_file() else split(target) or [""]
         if not Path(script).is_file() or Path(script).suffix != ".py":
@@ -33,8 +35,12 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
                 raise UserError(f"{target}: its runs would be in {folder}, as another target's: rename the script")
             folders.setdefault(target, []).append(folder)
             words = [sys.executable, script, *own, *split(flags), "--seed", str(seed), "--out", folder]
-            begun = (Path(folder) / CHECKPOINT).exists()
-            waiting.append([*words, "--resume" if begun else "--overwrite"])
+            checkpoint = Path(folder) / CHECKPOINT
+            waiting.append([*words, "--resume" if checkpoint.exists() else "--overwrite"])
+            if checkpoint.exists() and checkpoint.stat().st_mtime < Path(script).stat().st_mtime:
+                older.append(folder)
+    if older:
+        print(f"older than their scripts, but used as they are: {', '.join(older)}; to train anew delete them")
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     if jobs > 1:
         environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
