@@ -36,16 +36,16 @@ and the number of D's filters.
     Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes are lost;
                                             β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
-    head start  none, it needs none         D learns to draw for 400 steps, at G's rate
+    head start  none                        D learns to draw for 400 steps, at G's rate
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, with the bounds, first weights and controller of this file (patience and steps are ours;
-on MNIST it ends in a blank, see began.py):
+on MNIST they ended in a blank, with the plain error of k and β₁ 0.5):
     python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \\
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
-What to look for in curves.png: on pictograms k falls, and L(x), M with it; on digits k rises towards 0.9, and L(x) with
-it. docs/own-images.md has the curves of a good run, of a too strong D and of a collapsed G.
+What to look for in curves.png: on pictograms k falls from step 600 on, and L(x), M with it; on digits k rises towards
+0.9, and L(x) with it. docs/own-images.md has the curves of a good run, of a too strong D and of a collapsed G.
 
 Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
