@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT, TINY
 from test_exercises import edited
 
+import common
+
 PAGE = (ROOT / "docs/own-variant.md").read_text(encoding="utf-8")
 
 
@@ -45,8 +47,6 @@ def test_the_new_script_is_one_like_the_others(house, data_dir, known):
 
 def test_the_page_names_what_a_script_needs():
     """Each name in the page's table and list is one of the code."""
-    import common
-
     for name in re.findall(r"`run\.(\w+)\(", PAGE):
         assert callable(getattr(common.Run, name))
     for name in re.findall(r"`common\.(\w+)", PAGE):
