@@ -46,6 +46,8 @@ Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     width             128 for images of 64×64; 64 in their MNIST code       16
     hidden            none; 1024 in their MNIST code                        512
+    smallest map      4×4                   5×5 to 8×8; 7×7 as in their MNIST code. With 4×4 wgan.py made one image for
+                                            every z at 64 px (docs/LOG.md)
     kernels           5×5                   4×4: a stride of 2 divides it
     batch_size        128                   64: more updates per second
     lr                2e-4 for both         G 5e-3, D 1e-3: the first digits come sooner so
@@ -107,12 +109,12 @@ class Hyperparameters(common.Options):
         super().__post_init__()
         size = self.image_size
         common.require(self.hidden >= 1, "--hidden", self.hidden, "at least 1")
-        common.require(size % 2 ** stages(size) == 0, "--image-size", size, "4, 5, 6 or 7 times a power of 2")
+        common.require(size % 2 ** stages(size) == 0, "--image-size", size, "5, 6, 7 or 8 times a power of 2")
 
 
 def stages(size: int) -> int:
-    """How often a side of `size` pixels is halved until it is 4 to 7 pixels long: 28 → 14 → 7, so 2."""
-    return max(0, (size // 4).bit_length() - 1)
+    """How often a side of `size` pixels is halved until it is at most 8, once at least: 28 → 14 → 7, so 2."""
+    return max(1, (size - 1).bit_length() - 3)
 
 
 class Generator(nn.Module):

@@ -103,12 +103,12 @@ class Hyperparameters(common.Options):
         common.require(self.c > 0, "--c", self.c, "above 0")
         size = self.image_size
         common.require(self.hidden >= 1, "--hidden", self.hidden, "at least 1")
-        common.require(size % 2 ** stages(size) == 0, "--image-size", size, "4, 5, 6 or 7 times a power of 2")
+        common.require(size % 2 ** stages(size) == 0, "--image-size", size, "5, 6, 7 or 8 times a power of 2")
 
 
 def stages(size: int) -> int:
-    """How often a side of `size` pixels is halved until it is 4 to 7 pixels long: 28 → 14 → 7, so 2."""
-    return max(0, (size // 4).bit_length() - 1)
+    """How often a side of `size` pixels is halved until it is at most 8, once at least: 28 → 14 → 7, so 2."""
+    return max(1, (size - 1).bit_length() - 3)
 
 
 class Generator(nn.Module):
