@@ -46,8 +46,8 @@ Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     width             128 for images of 64×64; 64 in their MNIST code       16
     hidden            none; 1024 in their MNIST code                        512
-    smallest map      4×4                   5×5 to 8×8; 7×7 as in their MNIST code. With 4×4 wgan.py made one image for
-                                            every z at 64 px (docs/LOG.md)
+    smallest map      4×4                   5×5 to 8×8, here 7×7 as in their MNIST code; with 4×4
+                                            wgan.py fails at 64 px
     kernels           5×5                   4×4: a stride of 2 divides it
     batch_size        128                   64: more updates per second
     lr                2e-4 for both         G 5e-3, D 1e-3: the first digits come sooner so

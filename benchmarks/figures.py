@@ -9,7 +9,8 @@ python -m benchmarks.figures gamma out               docs/gamma.png: samples for
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
-python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, began_conv.py for each seed
+python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, and samples of each run
+python -m benchmarks.figures pictograms-64 out/emoji64   docs/pictograms-64.png: the same, of runs at 64 px
 python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
@@ -40,7 +41,17 @@ class Options:
 
     kind: Annotated[
         Literal[
-            "gallery", "fashion", "long", "twins", "divergences", "gamma", "exercises", "health", "pictograms", "modes"
+            "gallery",
+            "fashion",
+            "long",
+            "twins",
+            "divergences",
+            "gamma",
+            "exercises",
+            "health",
+            "pictograms",
+            "pictograms-64",
+            "modes",
         ],
         tyro.conf.Positional,
     ]
@@ -48,7 +59,7 @@ class Options:
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, long, twins: of SCRIPT-0; divergences:
     of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER;
-    health: of three runs of began_conv.py; pictograms: of began_conv-SEED."""
+    health: of three runs of began_conv.py; pictograms: of all SCRIPT-SEED."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -132,15 +143,17 @@ def gamma(runs: Path) -> Figure:
 
 
 def pictograms(runs: Path) -> Figure:
-    found = sorted(runs.glob("began_conv-*"))
+    found = sorted(runs.glob("*-[0-9]"))
     if not found:
-        raise UserError(f"{runs} holds no runs that are called began_conv-SEED")
+        raise UserError(f"{runs} holds no runs that are called SCRIPT-SEED")
     hp = read_checkpoint(found[0], None)["hyperparameters"]
     real = common.load_images(hp["data"], hp["data_dir"], hp["image_size"], hp["channels"]).images
-    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:48]
-    pictures = {"real images": common.grid(real[chosen], 16)}
+    columns, count = (16, 48) if hp["image_size"] < 64 else (12, 24)
+    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:count]
+    pictures = {"real images": common.grid(real[chosen], columns)}
     for run in found:
-        pictures[f"began_conv.py, seed {run.name.removeprefix('began_conv-')}"] = samples(run, 48, 16)
+        script, seed = run.name.rsplit("-", 1)
+        pictures[f"{script}.py, seed {seed}"] = samples(run, count, columns)
     return a_row_each(pictures)
 
 
@@ -182,7 +195,7 @@ def modes(runs: Path) -> Figure:
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
     draw = {f.__name__: f for f in (gallery, twins, divergences, gamma, health, pictograms, modes)}
-    draw |= {"fashion": gallery, "long": gallery}  # the same picture of other runs
+    draw |= {"fashion": gallery, "long": gallery, "pictograms-64": pictograms}  # the same picture of other runs
     try:
         if options.kind == "exercises":
             lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})

@@ -125,7 +125,19 @@ def test_a_training_can_be_watched(data_dir):
 
 
 @pytest.mark.parametrize(
-    "kind", ["gallery", "fashion", "long", "twins", "divergences", "gamma", "exercises", "health", "pictograms"]
+    "kind",
+    [
+        "gallery",
+        "fashion",
+        "long",
+        "twins",
+        "divergences",
+        "gamma",
+        "exercises",
+        "health",
+        "pictograms",
+        "pictograms-64",
+    ],
 )
 def test_a_folder_without_runs_has_no_pictures(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["figures.py", kind, str(tmp_path)])
