@@ -30,3 +30,15 @@ def test_wasserstein_losses():
     for script in (wgan, wgan_gp):
         assert script.critic_loss(real, fake).item() == pytest.approx(-0.5 - 0.5)
         assert script.generator_loss(fake).item() == pytest.approx(0.5)
+
+
+def test_above_32_pixels_the_critic_does_not_enlarge_what_little_a_batch_differs_in():
+    """Nearly the same image 64 times: how far D's answers lie apart, as a share of those to 64 different images."""
+    torch.manual_seed(0)
+    shares = {}
+    for size in (28, 64):
+        D = wgan.Discriminator(wgan.Hyperparameters(image_size=size, channels=1))
+        x = torch.rand(64, 1, size, size) * 2 - 1
+        shares[size] = (D(x[:1] + 0.01 * torch.randn_like(x)).std() / D(x).std()).item()
+    assert shares[64] < 0.05
+    assert shares[28] > 0.1
