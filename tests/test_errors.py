@@ -14,6 +14,7 @@ def test_a_value_out_of_range_is_named_with_its_flag():
 
 def test_first_line():
     assert first_line("\n one\ntwo ") == "one"
+    assert first_line("missing:\n\tone\n\ttwo") == "missing: one"
     assert first_line(ValueError("bad\nvery")) == "bad"
     assert first_line(ValueError()) == "ValueError"
     assert len(first_line("x" * 999)) == 200

@@ -122,6 +122,7 @@ def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.M
         G.load_state_dict(networks.get("G_ema", networks.get("G")))
     except (TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
         raise UserError(
-            f"the checkpoint does not fit {checkpoint['script']}.py as it is now: {first_line(error)}"
+            f"the checkpoint does not fit {checkpoint['script']}.py as it is now (train again, or take the file as it"
+            f" was): {first_line(error)}"
         ) from error
     return G.to(device).eval(), hp

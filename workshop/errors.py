@@ -23,7 +23,10 @@ def require(condition: bool, flag: str, value: object, allowed: str) -> None:
 def first_line(text: object) -> str:
     """The first line of a text, or of an error's text; an error without one gives its kind.
 
-    Of the system's errors it is the reason alone, such as "No space left on device".
+    Of the system's errors it is the reason alone, such as "No space left on device". A line that ends with a colon
+    says nothing without the next one.
     """
-    lines = str(getattr(text, "strerror", None) or text).strip().splitlines()
-    return lines[0][:200] if lines else type(text).__name__
+    lines = [line.strip() for line in str(getattr(text, "strerror", None) or text).strip().splitlines()]
+    if not lines:
+        return type(text).__name__
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:200]
