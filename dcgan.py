@@ -56,7 +56,7 @@ Departures from the paper, for digits on a laptop in two minutes
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, with the size of their MNIST networks:
     python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \\
-        --ema 0
+        --ema 0 --steps 50000
 
 Run it:     python dcgan.py
 Compare:    diff dcgan.py wgan.py

@@ -2,10 +2,11 @@
 
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
-The Jensen-Shannon divergence of dcgan.py is at its maximum, and flat, as soon as data and samples do not
-overlap, and two thin sets in 784 dimensions hardly do. (dcgan.py learns all the same, as its D is never at its
-best.) The Wasserstein-1 distance is how much mass must be moved how far to turn one distribution into the other;
-it still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of the
+The Jensen-Shannon divergence, which the first form of the game reduces, is at its maximum, and flat, as soon as data
+and samples do not overlap, and two thin sets in 784 dimensions hardly do. (dcgan.py learns all the same: its D is
+never at its best, and its G has the non-saturating loss.)
+The Wasserstein-1 distance is how much mass must be moved how far to turn one distribution into the other; it
+still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of the
 paper; P the data, Q the samples) it is
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
@@ -18,8 +19,8 @@ its output may not change faster than its input. Here: after each of its updates
     G: maximise  E f(G(z))                                  moves samples uphill on f
 
 It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is that it
-rises and falls with W. (With BatchNorm in f, as in the paper and here, even the bound is a rough one: BatchNorm divides
-by the deviation of each batch.)
+rises and falls with W. (With BatchNorm in f, as in the paper and here, the bound does not even strictly hold: f(x)
+then depends on the batch that x is in, and real and generated images come in different ones.)
 There is no sigmoid and no logarithm: f is no probability, only differences of it mean something.
 
 The sign confuses everyone. loss_D = E f(G(z)) − E f(x) is what D *minimises*: it lies below 0, and rises
@@ -39,10 +40,11 @@ at c or below: through them and the last layer it bounds f. The weights before a
 scale is divided out: 2 % of them end at ±c, and 57 % of the last layer's. (The larger c, the less the estimate falls
 while the digits get better: docs/LOG.md.)
 
-BatchNorm has a price. On the fully connected layer it hides from D what all images of a batch have in common, and
-enlarges what little they differ in, so G may end with one image for every z. With digits it does not; with colour
-pictures of 64 px it did. So above 32 px BatchNorm has a larger ε there: 1e-2 is added to the variance, not 1e-5,
-and a batch of much smaller variance is not enlarged. (With digits that costs: FID 9.8 in place of 4.7, seed 0.)
+BatchNorm has a price. After the fully connected layer it subtracts the batch's mean and divides by the batch's
+deviation. So D hardly sees what all images of a batch have in common, and a batch of nearly equal images looks to it
+as varied as a real one: G may end with one image for every z. With digits it does not; with colour pictures of 64 px
+it did. So above 32 px ε, which BatchNorm adds to the variance, is 1e-2 there, not 1e-5. That is about the variance of
+a real batch, so one that varies less is seen to do so. (With digits it costs: FID 9.8 in place of 4.7, seed 0.)
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
@@ -50,7 +52,7 @@ Departures from the paper, for digits on a laptop in two minutes
                       steps of G bring more than a better critic
     c                 0.01                  0.05: a better FID than 0.02 or 0.1 (docs/LOG.md)
     lr of RMSProp     5e-5 for both         G 2e-3, D 1e-3
-    networks          of DCGAN, 64 px       those of dcgan.py
+    networks          of DCGAN, 64 px       those of dcgan.py; above 32 px a larger ε in D
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, on these networks:
