@@ -55,10 +55,8 @@ class Record:
             self.log.restore(checkpoint["log"])
             return checkpoint["step"], checkpoint["seconds"]
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise UserError(
-                f"{self.folder / CHECKPOINT} does not fit these networks (start anew, or take the script as it was):"
-                f" {first_line(error)}"
-            ) from error
+            problem = "does not fit these networks (start anew, or take the script as it was)"
+            raise UserError(f"{self.folder / CHECKPOINT} {problem}: {first_line(error)}") from error
 
     def begin(self, step: int) -> None:
         """Before the first step, or after `step` steps that are restored."""
