@@ -46,15 +46,15 @@ Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     width             128 for images of 64×64; 64 in their MNIST code       16
     hidden            none; 1024 in their MNIST code                        512
-    smallest map      4×4                   5×5 to 8×8, here 7×7 as in their MNIST code; with 4×4
-                                            wgan.py fails at 64 px
+    smallest map      4×4                   5×5 to 8×8, for digits 7×7 as in their MNIST code. With 4×4
+                                            recall was lower at 64 px (docs/LOG.md)
     kernels           5×5                   4×4: a stride of 2 divides it
     batch_size        128                   64: more updates per second
     lr                2e-4 for both         G 5e-3, D 1e-3: the first digits come sooner so
     betas             (0.5, 0.999)          (0, 0.99): momentum makes the players overshoot each other
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
-The paper's own constants, with the size of their MNIST networks:
+The paper's own constants, with the size of their MNIST networks (steps are ours):
     python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \\
         --ema 0 --steps 50000
 

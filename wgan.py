@@ -30,7 +30,7 @@ towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: 
 What to look for: after the first 250 steps, in which D learns to tell the two apart at all, `wasserstein` in
 curves.png falls while the digits get better, here by a fifth. That is the paper's claim; it was the
 first GAN loss to do so, it says. The page docs/two-diffs.md shows how well it holds here, and the curves of
-dcgan.py beside it.
+dcgan.py beside it. (With colour pictures it did not hold: there `wasserstein` rose all the time.)
 
 Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c
 and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is
@@ -166,7 +166,7 @@ class Discriminator(nn.Module):
         layers += [
             nn.Flatten(),
             nn.Linear(channels * (hp.image_size // 2**n) ** 2, hp.hidden),  # sees the whole digit
-            nn.BatchNorm1d(hp.hidden, 1e-5 if hp.image_size <= 32 else 1e-2, track_running_stats=False),
+            nn.BatchNorm1d(hp.hidden, eps=1e-5 if hp.image_size <= 32 else 1e-2, track_running_stats=False),
             nn.LeakyReLU(0.2),
         ]
         self.net = nn.Sequential(*layers, nn.Linear(hp.hidden, 1))
