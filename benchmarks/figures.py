@@ -10,7 +10,8 @@ python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: 
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
 python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, and samples of each run
-python -m benchmarks.figures pictograms-64 out/emoji64   docs/pictograms-64.png: the same, of runs at 64 px
+python -m benchmarks.figures pictograms-64 out/emoji64
+                                                     docs/pictograms-64.png: the same, of runs at 64 px
 python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
@@ -35,26 +36,26 @@ from workshop.errors import UserError
 from workshop.terminal import read_flags
 
 
+Kind = Literal[
+    "gallery",
+    "fashion",
+    "long",
+    "twins",
+    "divergences",
+    "gamma",
+    "exercises",
+    "health",
+    "pictograms",
+    "pictograms-64",
+    "modes",
+]
+
+
 @dataclass(kw_only=True)
 class Options:
     """Which picture."""
 
-    kind: Annotated[
-        Literal[
-            "gallery",
-            "fashion",
-            "long",
-            "twins",
-            "divergences",
-            "gamma",
-            "exercises",
-            "health",
-            "pictograms",
-            "pictograms-64",
-            "modes",
-        ],
-        tyro.conf.Positional,
-    ]
+    kind: Annotated[Kind, tyro.conf.Positional]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, long, twins: of SCRIPT-0; divergences:
