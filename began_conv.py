@@ -130,7 +130,7 @@ class Hyperparameters(common.Options):
 
 def stages(size: int) -> int:
     """How often a side of `size` pixels is halved until it is at most 8: 28 → 14 → 7, so 2."""
-    return max(0, math.ceil(math.log2(max(size, 1) / 8)))
+    return max(0, (size - 1).bit_length() - 3)
 
 
 def initialise(module: nn.Module) -> None:
