@@ -35,7 +35,6 @@ from workshop.curves import smooth
 from workshop.errors import UserError
 from workshop.terminal import read_flags
 
-
 Kind = Literal[
     "gallery",
     "fashion",
