@@ -30,9 +30,9 @@ So D must not push L(G(z)) up too hard. How hard is set by k, and k follows from
 If G's images are reconstructed too well (L(G(z)) < γ L(x)), k rises and D attends more to pushing them up; if too
 badly, k falls and D goes back to learning real images. (The paper calls this proportional control. As k adds up the
 errors, it is integral control: inside (0, 1) k comes to rest only where the balance is γ.)
-γ is the dial of the paper: with a low γ D spends itself on real images and G on the few that D draws best:
-sharp and uniform samples, on faces. With a high one G's errors must be spread as the real ones are: diverse
-samples. On digits a low γ makes them uniform as well, but blurred: docs/gamma.md.
+γ is the dial of the paper. With a low γ D mostly learns to draw real images, and G makes only the few that D draws
+best: on faces the samples are good and much alike. With a high one G's errors must be spread as the real ones are:
+diverse samples. On digits a low γ makes them alike as well, but blurred: docs/gamma.md.
 
     M = L(x) + |γ L(x) − L(G(z))|
 
@@ -52,9 +52,9 @@ What to look for in curves.png: `balance` near γ (its target), k well inside (0
 hundreds of steps. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G
 makes the one image that it draws best.
 
-Departures from the paper, which is about faces of 64 px and more. On MNIST its constants end with one image for
-every z: a blank and k at 0 with its own networks (as in began_conv.py), one dim stroke with these. Digits are easy to
-reconstruct, and such images easier still.
+Departures from the paper, which is about faces (32 to 256 px). On MNIST its constants end with one image for every
+z: a blank and k at 0 with its own networks (as in began_conv.py, with β₁ 0.5), one dim stroke with these. Digits are
+easy to reconstruct, and such images easier still.
                 the paper                   here
     networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                                             a shallow D wins less easily

@@ -1,4 +1,4 @@
-"""What a lesson calls, and no paper is about: real images, noise, pictures, and a run from its first step to its last.
+"""What all lessons need, and no paper is about: real images, noise, pictures, a run from its first step to its last.
 
     load_images          a Dataset: MNIST (or its offline digits), others, a folder of images; uint8 N×C×H×W
     noise, generate      sampling: z, and G's images for it (noise_from_seed: always the same z)

@@ -8,8 +8,8 @@
 
 A GAN's losses say little about its samples and an eye sees a few dozen of them, so each number here
 answers one question, and stands beside the *floor*: the same number for real images that no GAN has
-seen, with the same sample counts. At the floor a number can't tell the generator from the data; another may
-(copies of the training set reach the floor of fid, precision and recall, but not that of memorisation).
+seen, with the same sample counts. A number at the floor sees no difference between samples and data. Another
+may still see one (copies of the training set reach the floor of fid, precision, recall, but not of memorisation).
 
     fid         are the two clouds of features alike in mean and covariance? (Heusel 2017, 1706.08500)
     kid         the same by a kernel, unbiased for few samples (Bińkowski 2018, 1801.01401)

@@ -47,12 +47,12 @@ Departures from the paper's MNIST experiment (section 4 and its appendix)
     V's output        o, the last layer's   asinh o: o near 0, ±log|2o| far from it, so that the exponentials in the
                                             table grow only as fast as o; V can still take every value
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
-                                            gradient to come back with, and this does (the drift term of Karras et
+                                            gradient that leads V back, and this does (the drift term of Karras et
                                             al. 2017, arXiv 1710.10196)
     V's first weights of scale 0.005        of He et al. 2015 (1502.01852), the last layer's near 0: without it kl and
                                             squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
-The paper's own constants:
+The paper's own constants, with V's output and first weights of this file, and G's tanh:
     python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\
         --batch-size 4096 --lr 2e-4 --betas 0.5 0.999 --ema 0 --drift 0
 

@@ -2,9 +2,9 @@
 
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
-The Jensen-Shannon divergence, which the first form of the game reduces, is at its maximum, and flat, as soon as data
-and samples do not overlap, and two thin sets in 784 dimensions hardly do. (dcgan.py learns all the same: its D is
-never at its best, and its G has the non-saturating loss.)
+The first form of the game reduces the Jensen-Shannon divergence. Where data and samples do not overlap, that is
+constant and gives no gradient; and two thin sets in 784 dimensions hardly overlap. (dcgan.py learns all the same: its
+D is never at its best, and its G has the non-saturating loss.)
 The Wasserstein-1 distance is how much mass must be moved how far to turn one distribution into the other; it
 still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of the
 paper; P the data, Q the samples) it is
@@ -13,21 +13,21 @@ paper; P the data, Q the samples) it is
 
 so a network f (the paper's critic, `D` here as in all scripts) can estimate it, if it is kept Lipschitz:
 its output may not change faster than its input. Here: after each of its updates, every weight is clipped to
-[−c, c]. Then f is K-Lipschitz for a K that nobody knows but that does not change, and
+[−c, c]. Then all f that D can become are K-Lipschitz for one K, which nobody knows but which does not change, and
 
     D: maximise  E f(x) − E f(G(z))                         at most K·W(P, Q)
     G: maximise  E f(G(z))                                  moves samples uphill on f
 
 It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is that it
-rises and falls with W. (With BatchNorm in f, as in the paper and here, the bound does not even strictly hold: f(x)
-then depends on the batch that x is in, and real and generated images come in different ones.)
+rises and falls with W. (With BatchNorm in f, as in the paper and here, there is strictly no such K: f(x) depends on
+the batch that x is in, and BatchNorm divides by the batch's deviation, which may be small.)
 There is no sigmoid and no logarithm: f is no probability, only differences of it mean something.
 
 The sign confuses everyone. loss_D = E f(G(z)) − E f(x) is what D *minimises*: it lies below 0, and rises
 towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0, and
 *falls* as the samples get better. loss_G = −E f(G(z)) has no meaning of its own, as f floats up and down.
 
-What to look for: after the first 250 steps, in which D learns to tell the two apart at all, `wasserstein` in
+What to look for: after the first 250 steps, in which D's weights and the scale of f still grow, `wasserstein` in
 curves.png falls while the digits get better, here by a fifth. That is the paper's claim; it was the
 first GAN loss to do so, it says. The page docs/two-diffs.md shows how well it holds here, and the curves of
 dcgan.py beside it. (With colour pictures it did not hold: there `wasserstein` rose all the time.)
@@ -36,15 +36,15 @@ Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschit
 and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is
 BatchNorm after every hidden layer of D but the first, the fully connected one included: FID is 55 after 250 steps,
 and 1067 without BatchNorm on that layer alone (one seed). The clip also holds BatchNorm's factors, which start at 1,
-at c or below: through them and the last layer it bounds f. The weights before a BatchNorm hardly meet it, as their
+at c or below: so it bounds the values of f. The weights before a BatchNorm hardly meet it, as their
 scale is divided out: 2 % of them end at ±c, and 57 % of the last layer's. (The larger c, the less the estimate falls
 while the digits get better: docs/LOG.md.)
 
 BatchNorm has a price. After the fully connected layer it subtracts the batch's mean and divides by the batch's
 deviation. So D hardly sees what all images of a batch have in common, and a batch of nearly equal images looks to it
 as varied as a real one: G may end with one image for every z. With digits it does not; with colour pictures of 64 px
-it did. So above 32 px ε, which BatchNorm adds to the variance, is 1e-2 there, not 1e-5. That is about the variance of
-a real batch, so one that varies less is seen to do so. (With digits it costs: FID 9.8 in place of 4.7, seed 0.)
+it did. So above 32 px ε, which BatchNorm adds to the variance, is 1e-2 there, not 1e-5. A real batch has about this
+variance, so D can see when a batch varies less. (With digits it costs: FID 9.8 in place of 4.7, seed 0.)
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here

@@ -24,8 +24,8 @@ BatchNorm did for the scale is left to the first weights: with those of He et al
 gradient starts near norm 1; with those of dcgan.py it would start at 0.003, and G would wait until D has grown.
 
 What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
-without the penalty (so it is not −loss_D), and now without an unknown factor K. It falls while the first digits
-appear and then hardly moves (docs/two-diffs.md).
+without the penalty (so it is not −loss_D), and its factor K is no longer unknown: where `gradient_norm` is 1, so is
+K. It falls while the first digits appear and then hardly moves (docs/two-diffs.md).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here

@@ -83,7 +83,7 @@ def fid_over_time(task: tuple[str, int, Options]) -> list[float]:
 
 
 def plot(moments: list[float], curves: dict[str, list[list[float]]], path: Path) -> None:
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.add_subplot()
     colours = {name.split(",")[0]: f"C{i // 2}" for i, name in enumerate(curves)}
     for name, runs in curves.items():
@@ -92,7 +92,7 @@ def plot(moments: list[float], curves: dict[str, list[list[float]]], path: Path)
     axes.set_yscale("log")
     axes.set_xlabel("seconds")
     axes.set_ylabel("FID")
-    axes.legend(fontsize=8, ncols=2)
+    figure.legend(fontsize=8, loc="outside right upper")
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=90)
 
