@@ -48,9 +48,11 @@ paper's, and would be exact for a D that can change its error at each image alon
 enough for G, near k = 1 it must make them all. k ends high if D learns slowly, G is strong and γ is near 1:
 only then does D need a high k to keep the balance.
 
-What to look for in curves.png: `balance` near γ (its target), k well inside (0, 1), M falling after the first
-hundreds of steps. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G
-makes the one image that it draws best.
+What to look for in curves.png: `balance` near γ (its target). k rises to 0.97 in the first 2000 steps, and M with
+it, for D then attends to G's images almost as much as to real ones, and draws badly. Then D catches up: k and M
+fall until the end. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G makes
+the one image that it draws best. A k that stays at 1 means that the controller can do no more, and D hardly draws.
+(The samples may be good all the same: so it is with Fashion-MNIST.)
 
 Departures from the paper, which is about faces (32 to 256 px). On MNIST its constants end with one image for every
 z: a blank and k at 0 with its own networks (as in began_conv.py, with β₁ 0.5), one dim stroke with these. Digits are
