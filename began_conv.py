@@ -14,7 +14,7 @@ their constants; D learns alone before the game; the error that moves k is divid
 
 There is no dropout and no transposed convolution.
 
-A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py: 0.55) made L(G(z)) explode. So the
+A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
 outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it is trained alone, as an
 autoencoder, before the game.
 
@@ -52,7 +52,7 @@ Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured: colour pictograms of 32 px (docs/own-images.md), three seeds of three: faces, people and figures among shapes
 without meaning, L(x) below 0.09 (drawing the mean image: 0.31); 26 minutes on one core. Full MNIST, three seeds: ten
-classes every time, few 2s, FID 95 ± 7; twelve minutes on one core (began.py: 51 ± 6, three minutes).
+classes every time, few 2s, FID 95 ± 7; twelve minutes on one core (began.py: 38 ± 5, three minutes).
 """
 
 import math
