@@ -39,7 +39,7 @@ diverse samples. On digits a low γ makes them alike as well, but blurred: docs/
 M measures convergence: its first term says how well D knows the data, its second how far the players are from
 their balance. Both must be small at once. M alone does not show that G has collapsed: for a blank G it is
 (1 + γ) L(x), and L(x) is small where D does nothing but draw. So look at `balance` and at the samples too.
-Nor does it say when to stop: a run four times as long ends with a lower M and a worse FID (docs/results.md).
+Nor does it compare settings: with a quicker D M ended lower and FID was worse (docs/results.md).
 
 k also says how diverse the samples are. L_D counts an image v with the weight p(v) − k·q(v), p being the density
 of the data and q that of G. Where this is below 0, D unlearns v, its error rises there, and G moves on; so G can
