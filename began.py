@@ -48,11 +48,12 @@ paper's, and would be exact for a D that can change its error at each image alon
 enough for G, near k = 1 it must make them all. k ends high if D learns slowly, G is strong and γ is near 1:
 only then does D need a high k to keep the balance.
 
-What to look for in curves.png: `balance` near γ (its target). k rises to 0.97 in the first 2000 steps, and M with
-it, for D then attends to G's images almost as much as to real ones, and draws badly. Then D catches up: k and M
-fall until the end. A k at 0 means that D does not look at G's images: it is an autoencoder and no more, and G makes
-the one image that it draws best. A k that stays at 1 means that the controller can do no more, and D hardly draws.
-(The samples may be good all the same: so it is with Fashion-MNIST.)
+What to look for in curves.png: `balance` near γ (its target). k rises to 0.97 in the first 2000 steps. M falls for
+some 500 steps, then rises to 0.4: D attends to G's images almost as much as to real ones, and draws worse than the
+mean image would. Then D catches up, and k and M fall until the end. A k at 0 means that D does not look at G's
+images: it is an autoencoder and no more, and G makes the one image that it draws best. A k that stays at 1 means that
+the controller can do no more, and D hardly draws. (The samples may be good all the same: so it is with
+Fashion-MNIST.)
 
 Departures from the paper, which is about faces (32 to 256 px). On MNIST its constants end with one image for every
 z: a blank and k at 0 with its own networks (as in began_conv.py, with β₁ 0.5), one dim stroke with these. Digits are
@@ -66,9 +67,9 @@ easy to reconstruct, and such images easier still.
     γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of minutes needs a faster controller
-    Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 3.5e-4: a slow D needs a high k (FID with 5e-4: 51); β₁ 0:
+    Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 3.5e-4: a slow D needs a high k (docs/LOG.md); β₁ 0:
                                             momentum makes the players overshoot each other; halved when M stalls,
-                                            as in the paper
+                                            as in the paper (with these defaults it never does on MNIST)
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, on these networks (patience and steps are ours):

@@ -91,7 +91,7 @@ def test_networks_at_every_size(size, channels):
 
 
 def test_a_short_training_on_real_digits(command_line, tmp_path):
-    """M falls, k leaves 0 and stays in [0, 1], and D draws real digits better than the blank it could fall to."""
+    """M falls, k moves and stays in [0, 1], and D draws real digits better than the blank it could fall to."""
     code, _, err = command_line("began", "--steps", 300, "--log-every", 20)
     assert code == 0, err
     rows = list(csv.DictReader((tmp_path / "out/began/log.csv").open(encoding="utf-8")))
