@@ -9,8 +9,9 @@ layer and draws it again. What it has learned to draw, it draws well; its verdic
     L(v) = |v − D(v)|^η                                     η is 1 or 2; the mean over pixels
 
 Other GANs match the distribution of the samples with that of the data. BEGAN matches the distributions of
-their *errors*, two distributions of single numbers, of means m₁ = E L(x) and m₂ = E L(G(z)). By Jensen's
-inequality, whichever way π one pairs them up,
+their *errors*, two distributions of single numbers, of means m₁ = E L(x) and m₂ = E L(G(z)). Their Wasserstein
+distance is the least mean of |l₁ − l₂|, over all ways π to pair errors l₁ of real images with errors l₂ of generated
+ones (wgan.py has its other form). By Jensen's inequality
 
     W(L(x), L(G(z))) = inf_π E|l₁ − l₂| ≥ inf_π |E(l₁ − l₂)| = |m₁ − m₂|
 
@@ -25,7 +26,7 @@ D easily wins, as telling apart is easier than drawing, or G wins with images th
 So D must not push L(G(z)) up too hard. How hard is set by k, and k follows from the balance:
 
     γ = E L(G(z)) / E L(x)                                  the balance wanted, in (0, 1]
-    k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)              k starts at 0
+    k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)              k starts at 0 (here at 0.6, see below)
 
 If G's images are reconstructed too well (L(G(z)) < γ L(x)), k rises and D attends more to pushing them up; if too
 badly, k falls and D goes back to learning real images. (The paper calls this proportional control. As k adds up the
@@ -37,16 +38,16 @@ diverse samples. On digits a low γ makes them alike as well, but blurred: docs/
     M = L(x) + |γ L(x) − L(G(z))|
 
 M measures convergence: its first term says how well D knows the data, its second how far the players are from
-their balance. Both must be small at once. M alone does not show that G has collapsed: for a blank G it is
-(1 + γ) L(x), and L(x) is small where D does nothing but draw. So look at `balance` and at the samples too.
+their balance. Both must be small at once. M alone does not show *mode collapse*, one image for every z: for a blank
+it is (1 + γ) L(x), and L(x) is small where D does nothing but draw. So look at `balance` and at the samples too.
 Nor does it compare settings: with a quicker D M ended lower and FID was worse (docs/results.md).
 
-k also says how diverse the samples are. L_D counts an image v with the weight p(v) − k·q(v), p being the density
-of the data and q that of G. Where this is below 0, D unlearns v, its error rises there, and G moves on; so G can
-hardly make anything more than 1/k times as often as it occurs in the data: q ≤ p/k. (This is our argument, not the
-paper's, and would be exact for a D that can change its error at each image alone.) At k = 0.3 three of ten digits are
-enough for G, near k = 1 it must make them all. k ends high if D learns slowly, G is strong and γ is near 1:
-only then does D need a high k to keep the balance.
+k also limits how many classes G can drop (not how alike it makes the images of a class). L_D counts an image v with
+the weight p(v) − k·q(v), p being the density of the data and q that of G. Where this is below 0, D unlearns v, its
+error rises there, and G moves on; so G can hardly make anything more than 1/k times as often as it occurs in the data:
+q ≤ p/k. (This is our argument, not the paper's, and would be exact for a D that can change its error at each image
+alone.) At k = 0.3 three of ten digits are enough for G, near k = 1 it must make them all. k ends high if D learns
+slowly, G is strong and γ is near 1: only then does D need a high k to keep the balance.
 
 What to look for in curves.png: `balance` near γ (its target). k rises to 0.97 in the first 2000 steps. M falls for
 some 500 steps, then rises to 0.4: D attends to G's images almost as much as to real ones, and draws worse than the
@@ -61,8 +62,8 @@ easy to reconstruct, and such images easier still.
                 the paper                   here
     networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
                                             a shallow D wins less easily
-    D's pixels  [−1, 1]                     [0, 1] inside, so that what D draws without effort is the digits'
-                                            black, not a grey that no digit has and that G can hide in
+    D's pixels  [−1, 1]                     scaled to [0, 1]: 0, the easiest to draw, is then the digits' black. With
+                                            [−1, 1] it is a grey that no digit has, and that G can imitate
     η           1                           2
     γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
@@ -171,7 +172,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * self.net((x + 1) / 2).float() - 1
+        return 2 * self.net((x + 1) / 2).float() - 1  # inside, black is 0 and white 1
 
 
 # The losses and the controller.
@@ -233,7 +234,7 @@ def train(hp: Hyperparameters) -> None:
         x, fake = run.real(), G(run.noise())
         L_real, L_fake = (reconstruction_loss(D, v, hp.eta) for v in (x, fake))
 
-        # D: minimise  L(x) − k·L(G(z)), by its own weights alone: the `inputs`
+        # D: minimise  L(x) − k·L(G(z)); only D's weights get gradients (`inputs`)
         opt_D.zero_grad()
         discriminator_loss(L_real, L_fake, k).backward(inputs=list(D.parameters()), retain_graph=True)
         common.average_gradients(D)

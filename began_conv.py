@@ -30,16 +30,16 @@ and the number of D's filters.
     γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with a γ
                                             of 1 D draws badly and the samples are grainy
     k           starts at 0                 at 0.6: from 0 G first makes the one image that D draws best
-    error of k  γ L(x) − L(G(z))            divided by L(x), which depends on the images, and clipped to [−1, 1]: at
-                                            first L(G(z)) is large, and k would fall far. So the paper's λ_k of 0.001
-                                            moves k some ten times as fast here
+    error of k  γ L(x) − L(G(z))            divided by L(x), about 0.1: so the paper's λ_k of 0.001 moves k some ten
+                                            times as fast; clipped to [−1, 1]: L(G(z)) is large at first, and k would
+                                            fall far
     Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes are lost;
                                             β₁ 0: momentum makes the players overshoot each other
     batch       16                          64
     head start  none                        D learns to draw for 400 steps, at G's rate
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
-The paper's own constants, with the bounds, first weights and controller of this file (patience and steps are ours;
-on MNIST they ended in a blank, with the plain error of k and β₁ 0.5):
+The paper's own constants, with the bounds, initial weights and controller of this file (patience and steps are ours;
+not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIST ended in a blank):
     python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \\
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
@@ -134,7 +134,7 @@ def stages(size: int) -> int:
 
 
 def initialise(module: nn.Module) -> None:
-    """First weights of He et al. 2015 (arXiv 1502.01852). With PyTorch's, each convolution would divide the variance
+    """Initial weights of He et al. 2015 (arXiv 1502.01852). With PyTorch's, each convolution would divide the variance
     of its input by about 3: after seven of them little of the code would be left in what D draws."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)
@@ -295,7 +295,7 @@ def train(hp: Hyperparameters) -> None:
         x, fake = run.real(), G(run.noise())
         L_real, L_fake = (reconstruction_loss(D, v, hp.eta) for v in (x, fake))
 
-        # D: minimise  L(x) − k·L(G(z)), by its own weights alone: the `inputs`
+        # D: minimise  L(x) − k·L(G(z)); only D's weights get gradients (`inputs`)
         opt_D.zero_grad()
         discriminator_loss(L_real, L_fake, k).backward(inputs=list(D.parameters()), retain_graph=True)
         common.average_gradients(D)
@@ -314,7 +314,7 @@ def train(hp: Hyperparameters) -> None:
             L_real, L_fake = common.mean_over_processes(torch.stack([L_real, L_fake]))
             error = balance_error(L_real, L_fake, hp.gamma)
             M = convergence(L_real, error)
-            k.copy_(update_k(k, (error / L_real).clamp(-1, 1), hp.lambda_k))  # L(x) depends on the images
+            k.copy_(update_k(k, (error / L_real).clamp(-1, 1), hp.lambda_k))  # so one λ_k fits all images
             if hp.patience:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 

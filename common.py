@@ -97,7 +97,7 @@ class Options:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products and convolutions. auto: bfloat16 where the processor has units for it."""
+    """Of matrix products and convolutions. auto: bfloat16 on a CPU with AMX."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range. Raises ValueError, which the command line prints as one line."""
@@ -111,7 +111,7 @@ class Options:
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")
         for name in ("seed", "sample_seed"):
-            require(0 <= getattr(self, name, 0) < 2**63, flag(name), getattr(self, name, 0), "0 or more")
+            require(0 <= getattr(self, name, 0) < 2**63, flag(name), getattr(self, name, 0), "0 to 2⁶³ − 1")
         for name in ("lr", "lr_G", "lr_D"):
             require(0 < getattr(self, name, 1) < math.inf, flag(name), getattr(self, name, 1), "above 0")
         for name in ("ema", "betas"):
@@ -178,11 +178,14 @@ def grid(images: Tensor, columns: int = 0) -> Image.Image:
 @contextlib.contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Within, what is computed lets gradients through the network but gives none to its parameters."""
-    network.requires_grad_(False)
+    learning = [weight for weight in network.parameters() if weight.requires_grad]  # a layer may be frozen for good
+    for weight in learning:
+        weight.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for weight in learning:
+            weight.requires_grad_(True)
 
 
 class Run:
@@ -294,12 +297,10 @@ class Run:
 
     def end(self, stop: int) -> None:
         """After the last step: the last pictures, or how to go on."""
-        done = self.step == self.hp.steps
-        if done:
+        if self.step == self.hp.steps:
             self.record.finish(self.step, self.seconds)
         else:
             say(f"stopped after step {self.step}, its checkpoint is written; go on with: {how_to_resume(self.script)}")
-        if stop and not done:
             end_by(stop)
 
 

@@ -12,27 +12,27 @@ how probable it is that it is real. D learns to tell them apart, G learns to be 
 
 x is drawn from the data, z from the noise; E is the mean over them.
 
-With d the *logit*, D = σ(d), the logarithms become −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d),
-which neither overflow nor lose digits.
+The network D returns the *logit* d; D(x) in the formulas is σ(d), a probability. The logarithms are then
+−log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor lose precision.
 
-In the game as first written G minimises E log(1 − D(G(z))). For a fixed D both forms have the same best G. But at
-the start D is sure that G's images are fakes, and then the first form teaches G nothing: its derivative by the logit
-d is −D, about 0. That of log D is 1 − D, about 1.
-Let P be the distribution of the data and Q that of G's images, p and q their densities. In that first form, with D
+In the original game, the *minimax* (or saturating) form, G minimises E log(1 − D(G(z))). For a fixed D both forms
+have the same best G. But at the start D is sure that G's images are fakes, and then the minimax form teaches G nothing:
+its derivative by the logit d is −D, about 0. That of log D is 1 − D, about 1.
+Let P be the distribution of the data and Q that of G's images, p and q their densities. In the minimax form, with D
 at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon divergence
-of data and samples. (For other divergences see fgan.py.)
+(JSD) of data and samples. It is 0 where they are equal, log 2 where they do not overlap. (Others: fgan.py.)
 
 Radford et al. found the networks that make this work with images (their sections 3 and 4): strided convolutions
 in place of pooling; BatchNorm, but neither on G's output nor on D's input; no fully connected hidden layers;
-ReLU in G with tanh at its end, LeakyReLU in D; first weights normal, of deviation 0.02; Adam with β₁ = 0.5.
-BatchNorm is why D sees real and generated images in two batches: it uses the mean and deviation of the batch at
+ReLU in G with tanh at its end, LeakyReLU in D; initial weights from N(0, 0.02²); Adam with β₁ = 0.5.
+BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch at
 hand, and in a mixed one the verdict on an image would depend on images of the other kind.
 
 The guideline against fully connected layers is for their scenes of 64 px. For MNIST the authors' own code
 (github.com/Newmu/dcgan_code, folder mnist; it also tells both players the digit's class) has one in each player,
 and so do these networks: a few strided convolutions see strokes, a fully connected layer sees whether the strokes
-make a digit. Without it many samples here were signs of no alphabet (FID, a distance to real digits, was 68 without it,
-after 3000 steps with width 32, and 10 with it, after 2200 with width 16: docs/LOG.md).
+make a digit. Without it many samples here were no digits: FID, a distance to real ones, was 68 (width 32, 3000 steps).
+With it FID was 10 (width 16, 2200 steps, other learning rates: docs/LOG.md).
 
 What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess. Neither
 they nor the losses say how good the images are: the players can be in balance with poor images and with good
@@ -145,7 +145,7 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()  # float32 also where the products are bfloat16
+        return self.net(z).float()  # under autocast the last layer may give bfloat16
 
 
 class Discriminator(nn.Module):
@@ -176,7 +176,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02); BatchNorm's factors, which start at 1, from N(1, 0.02)."""
+    """Weights from N(0, 0.02²); BatchNorm's scales from N(1, 0.02²)."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -200,6 +200,7 @@ def train(hp: Hyperparameters) -> None:
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
 
+    # run.steps writes checkpoints of what is named here, and draws the samples by G_ema
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
         # D: maximise  E log D(x) + E log(1 − D(G(z)))
         for _ in range(hp.n_critic):
@@ -210,11 +211,11 @@ def train(hp: Hyperparameters) -> None:
             loss_D = discriminator_loss(d_real, d_fake)
             opt_D.zero_grad()
             loss_D.backward()
-            common.average_gradients(D)
+            common.average_gradients(D)  # over the processes, if there are several
             opt_D.step()
 
         # G: maximise  E log D(G(z))
-        with common.frozen(D):
+        with common.frozen(D):  # gradients pass through D to G, D's weights get none
             loss_G = generator_loss(D(G(run.noise())))
         opt_G.zero_grad()
         loss_G.backward()

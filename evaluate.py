@@ -54,11 +54,12 @@ from workshop.density import SAMPLES as PARZEN_SAMPLES
 from workshop.errors import UserError
 from workshop.files import make_folder, write_file
 from workshop.image_files import read_npz, read_pictures
-from workshop.machine import choose_device
+from workshop.machine import choose_device_to_measure
 from workshop.many_runs import train_seeds
 from workshop.metrics import nearest
 from workshop.reference import NEEDS_LABELS, Reference, pixels
 from workshop.report import draw, print_seeds, print_table
+from workshop.run_folder import HYPERPARAMETERS
 from workshop.terminal import read_flags
 
 
@@ -113,6 +114,11 @@ class Samples:
     between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
     run: dict = field(default_factory=dict)  # of a run: what a comparison says of it
 
+    def some(self, count: int) -> Tensor:
+        """At most `count` of the images; of those from elsewhere, which may be sorted by class, every n-th."""
+        count = min(count, len(self.images))
+        return self.images[:count] if self.run else self.images[torch.arange(count) * len(self.images) // count]
+
 
 def load_samples(target: str, options: Options, device: torch.device) -> Samples:
     """Images of a run folder, an .npz file or a folder of pictures. Raises UserError if it is none of these."""
@@ -122,7 +128,7 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
         return Samples(read_npz(path), options.data, *files)
     if not path.is_dir():
         raise UserError(f"{path}: there is no such run folder, .npz file or folder of pictures")
-    if not (path / CHECKPOINT).exists() and any(path.glob("*.png")):
+    if not any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS)) and any(path.glob("*.png")):
         place = path.resolve()  # beside the folder: in it they would be two files too many next time
         files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
         return Samples(read_pictures(path), options.data, *files)
@@ -163,9 +169,7 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
 
     references: keeps what was loaded for one target for the next one. Raises UserError.
     """
-    device = choose_device(options.device)
-    if device.type == "mps":  # it can't pool maps of these sizes (github.com/pytorch/pytorch/issues/96056)
-        device = torch.device("cpu")
+    device = choose_device_to_measure(options.device)
     samples = load_samples(target, options, device)
     key = (samples.data, tuple(samples.images.shape[1:]))
     if key not in references:
@@ -176,12 +180,10 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
         raise UserError(
             f"{target}: {count} images to compare; the metrics need at least 100 samples and held-out real ones"
         )
-    among_all = torch.arange(count) * len(samples.images) // count  # images from elsewhere may be sorted by class
-    images = samples.images[:count] if samples.run else samples.images[among_all]
-    numbers = reference.measure(images, options.k)
-    numbers["floor"] = reference.floor(count, options.k)
+    images = samples.some(count)
+    numbers = reference.measure(images, options.k) | {"data": samples.data, "floor": reference.floor(count, options.k)}
     if options.kde:
-        parzen = reference.density(samples.images[: min(PARZEN_SAMPLES, len(reference.train.images))])
+        parzen = reference.density(samples.some(min(PARZEN_SAMPLES, len(reference.train.images))))
         numbers = numbers | parzen | {"floor": numbers["floor"] | reference.density_floor(parzen["kde_samples"])}
     panels = pictures(images[:24], samples.between, reference)
     try:
@@ -226,9 +228,7 @@ def over_seeds(options: Options, references: dict) -> None:
     flags = f"{options.flags} {shlex.join(['--data-dir', options.data_dir, *device])}"
     folders = train_seeds(options.targets, options.seeds, flags, options.out, options.jobs)
     results = {target: [evaluate(run, options, references).numbers for run in runs] for target, runs in folders.items()}
-    seconds = {
-        target: [read_checkpoint(Path(run), None)["seconds"] for run in runs] for target, runs in folders.items()
-    }
+    seconds = {t: [read_checkpoint(Path(run), None)["seconds"] for run in runs] for t, runs in folders.items()}
     print_seeds(results, seconds)
 
 

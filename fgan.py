@@ -12,20 +12,20 @@ How a convex function becomes a game, in four lines. With u = p(x)/q(x), data P 
 
 The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t starts. The last line needs
 no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
-output and the *output activation* g_f squeezes that into the domain of f*. (V is called D below, as in the
-other scripts.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained T knows the density ratio:
-a T(x) above f'(1) says "more data than samples here". (For `gan` f'(1) is −log 2: V = 0, D = ½.) The generator
-then lowers the bound: formula (6),
+output and the *output activation* g_f squeezes that into the domain of f*. (The code calls V `D`, as in the
+other scripts; its `F` is torch.nn.functional.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained T knows the
+density ratio: a T(x) above f'(1) says "more data than samples here". (For `gan` f'(1) is −log 2: V = 0, σ(V) = ½.) The
+generator then lowers the bound: formula (6), θ and ω being the weights of G and V,
 
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]           V: ascend F.   G: descend F.
 
 (Section 3.2 proposes that G ascend E_Q[g_f(V(x))] in its place, as the non-saturating GAN does.)
 Algorithm 1 does both *from the same old values*: a single forward pass of G and V serves both. The GAN
-of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ), F = E log D + E log(1 − D).
+of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ); with D = σ(V) F = E log D + E log(1 − D).
 
 What each divergence is known for, when Q can't match P exactly (section 2.5 of the paper; tests/test_fgan.py
 fits one Gaussian to a mixture of two):
-    kl, pearson_chi2       punish q ≈ 0 where p > 0: Q covers every mode, and the gaps between them
+    kl, pearson_chi2       punish q ≈ 0 where p > 0: Q covers every mode (peak of p), and the gaps between them
     reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
     jeffreys               kl + reverse_kl: both punishments
     jensen_shannon, gan, squared_hellinger, total_variation  bounded: no x can cost more than a constant
@@ -49,10 +49,10 @@ Departures from the paper's MNIST experiment (section 4 and its appendix)
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
                                             gradient that leads V back, and this does (the drift term of Karras et
                                             al. 2017, arXiv 1710.10196)
-    V's first weights of scale 0.005        of He et al. 2015 (1502.01852), the last layer's near 0: without it kl and
+    V's initial weights  of scale 0.005     of He et al. 2015 (1502.01852), the last layer's near 0: without it kl and
                                             squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
-The paper's own constants, with V's output and first weights of this file, and G's tanh:
+The paper's own constants, with V's output and initial weights of this file, and G's tanh:
     python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\
         --batch-size 4096 --lr 2e-4 --betas 0.5 0.999 --ema 0 --drift 0
 
@@ -164,7 +164,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.net = conv_discriminator(hp) if hp.network == "conv" else mlp_discriminator(hp)
         self.apply(initialise)
-        # V starts near 0, where every g_f and f* is gentle (spectral norm undoes it)
+        # V starts near 0, where every g_f and f* has a moderate slope (spectral norm undoes it)
         nn.init.normal_(self.net[-1].weight, std=1e-3)
         if hp.spectral_norm:
             for layer in self.net:
@@ -195,7 +195,7 @@ def mlp_discriminator(hp: Hyperparameters) -> nn.Sequential:
 
 
 def initialise(module: nn.Module) -> None:
-    """He's first weights for V, which keep the size of a signal from layer to layer; PyTorch's shrink it."""
+    """He initialisation for V: it keeps the size of a signal from layer to layer; PyTorch's default shrinks it."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)
         nn.init.zeros_(module.bias)
@@ -212,7 +212,7 @@ class Divergence:
     f:          f(u) for a density ratio u > 0; convex
     activation: g_f(v) for any v; increasing, with values in the domain of f*
     conjugate:  f*(t) = sup_u { u t − f(u) } for t in its domain
-    composite:  f*(g_f(v)) for any v: the same as conjugate(activation(v)), in a form that loses no digits
+    composite:  f*(g_f(v)) for any v: the same as conjugate(activation(v)), in a numerically stable form
     """
 
     f: Callable[[Tensor], Tensor]
@@ -379,8 +379,8 @@ def train(hp: Hyperparameters) -> None:
         loss_D = critic_loss(divergence, v_real, v_fake)
         loss_G = generator_loss(divergence, v_fake, hp.generator_objective)
 
-        # Both gradients first, at the same old weights of both players. A single pass through D serves both;
-        # `inputs` are the weights by which a loss is differentiated, each player's by its own
+        # Both gradients first, at the same old weights of both players. One pass through D serves both losses
+        # (hence retain_graph); `inputs`: each loss gives gradients to its own player's weights only
         opt_D.zero_grad()
         (loss_D + hp.drift * drift(v)).backward(inputs=list(D.parameters()), retain_graph=True)
         common.average_gradients(D)

@@ -2,25 +2,25 @@
 
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
-The first form of the game reduces the Jensen-Shannon divergence. Where data and samples do not overlap, that is
-constant and gives no gradient; and two thin sets in 784 dimensions hardly overlap. (dcgan.py learns all the same: its
-D is never at its best, and its G has the non-saturating loss.)
-The Wasserstein-1 distance is how much mass must be moved how far to turn one distribution into the other; it
-still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of the
-paper; P the data, Q the samples) it is
+The minimax form of dcgan.py's game reduces the Jensen-Shannon divergence. Where data and samples do not overlap, that
+is constant (log 2) and gives no gradient; and two sets of few dimensions hardly overlap within 784. (dcgan.py learns
+all the same: its D is never at its best, and its G has the non-saturating loss.)
+The Wasserstein-1 distance is the least work that turns one distribution into the other, mass times the distance that
+it is moved. It still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of
+the paper; P the data, Q the samples) it is
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
-so a network f (the paper's critic, `D` here as in all scripts) can estimate it, if it is kept Lipschitz:
-its output may not change faster than its input. Here: after each of its updates, every weight is clipped to
-[−c, c]. Then all f that D can become are K-Lipschitz for one K, which nobody knows but which does not change, and
+the largest difference that such an f can show (sup). f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y.
+A network f (the paper's critic, `D` here as in all scripts) can estimate W if it is kept Lipschitz. Here: after each
+update of D every weight is clipped to [−c, c]. Then all f that D can become share one K, unknown but fixed, and
 
     D: maximise  E f(x) − E f(G(z))                         at most K·W(P, Q)
     G: maximise  E f(G(z))                                  moves samples uphill on f
 
 It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is that it
 rises and falls with W. (With BatchNorm in f, as in the paper and here, there is strictly no such K: f(x) depends on
-the batch that x is in, and BatchNorm divides by the batch's deviation, which may be small.)
+the batch that x is in, and BatchNorm divides by the batch's standard deviation, which may be small.)
 There is no sigmoid and no logarithm: f is no probability, only differences of it mean something.
 
 The sign confuses everyone. loss_D = E f(G(z)) − E f(x) is what D *minimises*: it lies below 0, and rises
@@ -35,24 +35,25 @@ dcgan.py beside it. (With colour pictures it did not hold: there `wasserstein` r
 Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c
 and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is
 BatchNorm after every hidden layer of D but the first, the fully connected one included: FID is 55 after 250 steps,
-and 1067 without BatchNorm on that layer alone (one seed). The clip also holds BatchNorm's factors, which start at 1,
+and 1067 without BatchNorm on that layer alone (one seed). The clip also holds BatchNorm's scales, which start at 1,
 at c or below: so it bounds the values of f. The weights before a BatchNorm hardly meet it, as their
 scale is divided out: 2 % of them end at ±c, and 57 % of the last layer's. (The larger c, the less the estimate falls
 while the digits get better: docs/LOG.md.)
 
-BatchNorm has a price. After the fully connected layer it subtracts the batch's mean and divides by the batch's
+BatchNorm has a price. After the fully connected layer it subtracts the batch's mean and divides by its standard
 deviation. So D hardly sees what all images of a batch have in common, and a batch of nearly equal images looks to it
-as varied as a real one: G may end with one image for every z. With digits it does not; with colour pictures of 64 px
-it did. So above 32 px ε, which BatchNorm adds to the variance, is 1e-2 there, not 1e-5. A real batch has about this
-variance, so D can see when a batch varies less. (With digits it costs: FID 9.8 in place of 4.7, seed 0.)
+as varied as a real one: G may end with one image for every z (*mode collapse*). With digits it does not; with colour
+pictures of 64 px it did. So above 32 px this one BatchNorm adds 1e-2 (ε) to the variance, not 1e-5. A real batch has
+about this variance, so D can see when a batch varies less. (With digits it costs: FID 9.8 in place of 4.7, seed 0.)
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     n_critic          5; 100 in the first 25 steps and in every 500th (their code)      1: in two minutes more
                       steps of G bring more than a better critic
-    c                 0.01                  0.05: a better FID than 0.02 or 0.1 (docs/LOG.md)
+    c                 0.01                  0.05: a better FID than 0.02, level with 0.1 (docs/LOG.md)
     lr of RMSProp     5e-5 for both         G 2e-3, D 1e-3
-    networks          of DCGAN, 64 px       those of dcgan.py; above 32 px a larger ε in D
+    networks          of DCGAN, 64 px       those of dcgan.py; above 32 px a larger ε in D's
+                                            last BatchNorm
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, on these networks:
@@ -146,7 +147,7 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()  # float32 also where the products are bfloat16
+        return self.net(z).float()  # under autocast the last layer may give bfloat16
 
 
 class Discriminator(nn.Module):
@@ -177,7 +178,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02); BatchNorm's factors, which start at 1, from N(1, 0.02)."""
+    """Weights from N(0, 0.02²); BatchNorm's scales from N(1, 0.02²)."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -201,8 +202,9 @@ def train(hp: Hyperparameters) -> None:
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.RMSprop(net.parameters(), lr, foreach=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
 
+    # run.steps writes checkpoints of what is named here, and draws the samples by G_ema
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
-        # D: maximise  E D(x) − E D(G(z)), among Lipschitz functions
+        # D: maximise  E D(x) − E D(G(z)), while it is kept Lipschitz
         for _ in range(hp.n_critic):
             x = run.real()
             with torch.no_grad():  # G only serves here; it learns below
@@ -211,13 +213,13 @@ def train(hp: Hyperparameters) -> None:
             loss_D = critic_loss(d_real, d_fake)
             opt_D.zero_grad()
             loss_D.backward()
-            common.average_gradients(D)
+            common.average_gradients(D)  # over the processes, if there are several
             opt_D.step()
-            for weight in D.parameters():  # bounded weights make a Lipschitz function
+            for weight in D.parameters():  # bounded weights bound the slope of D
                 weight.detach().clamp_(-hp.c, hp.c)
 
         # G: maximise  E D(G(z))
-        with common.frozen(D):
+        with common.frozen(D):  # gradients pass through D to G, D's weights get none
             loss_G = generator_loss(D(G(run.noise())))
         opt_G.zero_grad()
         loss_G.backward()

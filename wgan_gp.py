@@ -5,10 +5,10 @@ https://arxiv.org/abs/1704.00028
 
 Read wgan.py first: what is estimated and why, and which sign falls, is the same. Clipping the weights makes
 D Lipschitz, but wastes it: without BatchNorm most weights end at ±c (the paper's figure 1b) and D can only be a
-simple function. The best critic has a known property instead (proposition 1 of the paper): on the straight lines
-between matched real and generated points, its gradient has norm 1. Nobody knows which points match. So the penalty
-takes random pairs; between those the best D only needs a norm of 1 or less. That asking for 1 works is what the paper
-found, not what it proved:
+simple function. The best critic has a known property instead (proposition 1 of the paper): on the straight line from a
+generated point to the real one that the least work moves it to, its gradient has norm 1. These pairs are unknown. So
+the penalty takes random pairs; between those the best D only needs a norm of 1 or less. The penalty asks for 1 all the
+same. That this works is what the paper found, not what it proved.
 
     D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²        formula (3)
     x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1), one number for each pair of images
@@ -18,14 +18,14 @@ The norm is that of the gradient with respect to a whole image: over channels, h
 To descend on it, the gradient must itself be differentiated: `create_graph=True` records how it was
 computed. No gradient of the penalty reaches G: its images were made under no_grad.
 
-BatchNorm may not be in D: the penalty is about D's answer to each single image, and BatchNorm makes every
+D must not have BatchNorm: the penalty is about D's answer to each single image, and BatchNorm makes every
 answer depend on the whole batch. (The paper suggests LayerNorm; here it was far slower than none.) What
-BatchNorm did for the scale is left to the first weights: with those of He et al. 2015 (arXiv 1502.01852) D's
+BatchNorm did for the scale is left to the initial weights: with those of He et al. 2015 (arXiv 1502.01852) D's
 gradient starts near norm 1; with those of dcgan.py it would start at 0.003, and G would wait until D has grown.
 
 What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
-without the penalty (so it is not −loss_D), and its factor K is no longer unknown: where `gradient_norm` is 1, so is
-K. It falls while the first digits appear and then hardly moves (docs/two-diffs.md).
+without the penalty (so it is not −loss_D), and its factor K is about 1. (`gradient_norm` is the mean of the norm, K its
+largest value.) `wasserstein` falls while the first digits appear and then hardly moves (docs/two-diffs.md).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
@@ -130,7 +130,7 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()  # float32 also where the products are bfloat16
+        return self.net(z).float()  # under autocast the last layer may give bfloat16
 
 
 class Discriminator(nn.Module):
@@ -160,7 +160,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02); BatchNorm's factors, which start at 1, from N(1, 0.02)."""
+    """Weights from N(0, 0.02²); BatchNorm's scales from N(1, 0.02²)."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -191,8 +191,9 @@ def train(hp: Hyperparameters) -> None:
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
 
+    # run.steps writes checkpoints of what is named here, and draws the samples by G_ema
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
-        # D: maximise  E D(x) − E D(G(z)), among Lipschitz functions
+        # D: maximise  E D(x) − E D(G(z)), while it is kept Lipschitz
         for _ in range(hp.n_critic):
             x = run.real()
             with torch.no_grad():  # G only serves here; it learns below
@@ -200,14 +201,14 @@ def train(hp: Hyperparameters) -> None:
             d_real, d_fake = D(x), D(fake)
             loss_D = critic_loss(d_real, d_fake)
             penalty, norm = gradient_penalty(D, x, fake, run.epsilon())
-            loss_D = loss_D + hp.lambda_gp * penalty
+            loss_D = loss_D + hp.lambda_gp * penalty  # formula (3)
             opt_D.zero_grad()
             loss_D.backward()
-            common.average_gradients(D)
+            common.average_gradients(D)  # over the processes, if there are several
             opt_D.step()
 
         # G: maximise  E D(G(z))
-        with common.frozen(D):
+        with common.frozen(D):  # gradients pass through D to G, D's weights get none
             loss_G = generator_loss(D(G(run.noise())))
         opt_G.zero_grad()
         loss_G.backward()

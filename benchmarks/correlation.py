@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 import common
 from benchmarks.measuring import Enough, images_of, save, score, side_by_side, watch
-from workshop.report import spread
+from workshop.report import mean_and_deviation
 from workshop.terminal import read_flags
 
 WASSERSTEIN = ("wgan", "wgan_gp")
@@ -67,7 +67,7 @@ def main() -> None:
             save(options.out, everything)
     print("\n| script | Spearman's correlation, estimate and FID |\n|---|---|")
     for script, values in found.items():
-        print(f"| {script} | {spread(values)} |")
+        print(f"| {script} | {mean_and_deviation(values)} |")
 
 
 if __name__ == "__main__":

@@ -116,8 +116,8 @@ class InUse:
     @torch.no_grad()
     def samples(self, n: int) -> Tensor:
         self.G.eval()
-        torch.manual_seed(0)
-        images = torch.cat([self.G(torch.randn(500, self.z_dim)) for _ in range(n // 500)])
+        g = torch.Generator().manual_seed(0)  # its own: the training goes on with the numbers that were its turn
+        images = torch.cat([self.G(torch.randn(500, self.z_dim, generator=g)) for _ in range(n // 500)])
         self.G.train()
         if self.name == "dcgan":
             images = nn.functional.interpolate(images, size=(28, 28), mode="bilinear", antialias=True)

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, get_args
 from unittest import mock
 
 import torch
@@ -17,11 +18,12 @@ from torch import Tensor
 
 import common
 import evaluate
-from workshop.machine import choose_device
+from workshop.machine import choose_device_to_measure, share_of_cores
 from workshop.metrics import fid
 from workshop.reference import Reference
 
-SCRIPTS = ("began", "fgan", "dcgan", "wgan", "wgan_gp")
+Script = Literal["began", "fgan", "dcgan", "wgan", "wgan_gp"]
+SCRIPTS: tuple[Script, ...] = get_args(Script)
 
 
 class Enough(Exception):
@@ -49,21 +51,21 @@ def watch(script: str, look: Callable[[common.Run, dict], None], **settings) -> 
     class Watched(common.Run):
         def log(self, **values) -> None:
             super().log(**values)
-            look(self, values)
+            with torch.autocast(self.device.type, enabled=False):  # whatever it measures, it measures in float32
+                look(self, values)
 
     train(script, Watched, **settings)
 
 
 def images_of(run: common.Run, count: int) -> Tensor:
     """What the run's generator makes now, uint8; always of the same noise."""
-    z = common.noise_from_seed(0, count, run.hp.z_dim).to(run.device)
-    return common.to_uint8(common.generate(run.parts["G_ema"], z))
+    return common.to_uint8(run.samples(0, count))
 
 
 @functools.cache
 def reference(data_dir: str) -> Reference:
     """MNIST and its classifier, which is trained if need be."""
-    return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, choose_device("auto"))
+    return evaluate.reference_for("mnist", torch.Size((1, 28, 28)), data_dir, choose_device_to_measure("auto"))
 
 
 def score(images: Tensor, data_dir: str) -> float:
@@ -76,7 +78,7 @@ def score(images: Tensor, data_dir: str) -> float:
 def side_by_side(jobs: int, data_dir: str):
     """A pool of `jobs` processes that share the cores; each task has a new one, as our own training changes malloc."""
     reference(data_dir)  # trains the classifier, if need be, once for all
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+    os.environ.update(share_of_cores(jobs))
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         yield pool
 

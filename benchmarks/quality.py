@@ -3,21 +3,31 @@
 python -m benchmarks.quality --jobs 2
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 import common
 from benchmarks.in_use import InUse
-from benchmarks.measuring import SCRIPTS, Enough, images_of, machine, reference, save, score, side_by_side, watch
-from workshop.machine import choose_device
-from workshop.report import spread
+from benchmarks.measuring import (
+    SCRIPTS,
+    Enough,
+    Script,
+    images_of,
+    machine,
+    reference,
+    save,
+    score,
+    side_by_side,
+    watch,
+)
+from workshop.report import mean_and_deviation
 from workshop.terminal import read_flags
 
 IN_USE = ", in use"
@@ -27,7 +37,7 @@ IN_USE = ", in use"
 class Options:
     """Which trainings, and for how long."""
 
-    scripts: tuple[str, ...] = SCRIPTS
+    scripts: tuple[Script, ...] = SCRIPTS
     """Which scripts; with each comes the setting in use."""
     seconds: float = 120
     """Wall-clock of each training; the clock stands still while its FID is taken."""
@@ -74,7 +84,7 @@ def fid_over_time(task: tuple[str, int, Options]) -> list[float]:
             if stopwatch.look(lambda count: images_of(run, count)):
                 raise Enough
 
-        watch(script, look, seed=seed, data_dir=options.data_dir)
+        watch(script, look, seed=seed, data_dir=options.data_dir, device="cpu")  # as the settings in use
     else:
         training = InUse(script, images, seed)
         while not stopwatch.look(training.samples):
@@ -107,13 +117,13 @@ def main() -> None:
             curves[name].append(curve)
             print(f"seed {seed} {name}: {', '.join(f'{fid:.0f}' for fid in curve)}", flush=True)
             save(options.out, {"moments": moments(options), "curves": curves})
-    cores = f"{options.jobs} trainings at a time, {os.environ['OMP_NUM_THREADS']} threads each"
+    cores = f"shared by {options.jobs} trainings at a time"
     floor = score(reference(options.data_dir).test.images, options.data_dir)
-    print(f"\nFID after so many seconds; {machine(choose_device('auto'))}; {cores}; floor {floor:.1f}\n")
+    print(f"\nFID after so many seconds; {machine(torch.device('cpu'))}; {cores}; floor {floor:.1f}\n")
     print("| setting | " + " | ".join(f"{moment:g} s" for moment in moments(options)) + " |")
     print("|---" * (len(moments(options)) + 1) + "|")
     for name, runs in curves.items():
-        print(f"| {name} | " + " | ".join(spread(fids) for fids in zip(*runs)) + " |")
+        print(f"| {name} | " + " | ".join(mean_and_deviation(fids) for fids in zip(*runs)) + " |")
     plot(moments(options), curves, Path(options.out).with_suffix(".png"))
 
 

@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Literal
 from unittest import mock
 
 import torch
@@ -25,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import common
 from benchmarks import textbook
 from benchmarks.measuring import SCRIPTS, Enough, machine, quiet, save, train
-from workshop.machine import choose_device, use_bfloat16
+from workshop.machine import choose_device_to_measure, use_bfloat16
 from workshop.terminal import read_flags
 
 KINDS = ("loop", "bare", "textbook")
@@ -44,8 +45,8 @@ class Options:
     """Measurements of each kind, of the slow textbook loop a third as many; the median counts."""
     data_dir: str = "data"
     """Folder of the data sets."""
-    device: str = "auto"
-    """auto, cpu, cuda or mps."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda, else cpu."""
     out: str = "out/speed.json"
     """Where the numbers go."""
 
@@ -102,15 +103,19 @@ def train_by_turns(parent: Connection, script: str, kind: str, options: Options)
     turns = Turns(parent)
     with contextlib.suppress(Enough):
         turns.wait()
+        settings = {"data_dir": options.data_dir, "device": device_of(options).type, "log_every": TURN}
         if kind == "textbook":
             hp = importlib.import_module(script).Hyperparameters(data_dir=options.data_dir)
             with quiet():
-                textbook.train(script, hp, choose_device(options.device), turns.step)
-        settings = {"data_dir": options.data_dir, "device": options.device, "log_every": TURN}
-        if kind == "bare":
+                textbook.train(script, hp, device_of(options), turns.step)
+        elif kind == "bare":
             bare(script, turns.step, **settings)
         else:
             train(script, ticking(common.Run, turns.step), **settings)
+
+
+def device_of(options: Options) -> torch.device:
+    return choose_device_to_measure(options.device)  # mps has its own way to wait for work that is under way
 
 
 def ticking(Run: type[common.Run], tick) -> type[common.Run]:
@@ -170,7 +175,7 @@ def flops_of_step(script: str, options: Options) -> float:
             raise Enough
 
     with counter:
-        bare(script, count, data_dir=options.data_dir, device=options.device)
+        bare(script, count, data_dir=options.data_dir, device=device_of(options).type)
     return counts[1] - counts[0]
 
 
@@ -207,7 +212,7 @@ def measure(script: str, options: Options) -> dict[str, list[float]]:
 
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.speed", __doc__)
-    device = choose_device(options.device)
+    device = device_of(options)
     dtype = torch.bfloat16 if use_bfloat16("auto", device) else torch.float32
     peak = peak_flops(device, dtype)
     print(f"{machine(device)}; matrix product: {peak / 1e9:.0f} GFLOP/s ({str(dtype).removeprefix('torch.')})\n")

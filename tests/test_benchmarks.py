@@ -13,6 +13,7 @@ from conftest import ROOT, SCRIPTS
 
 import common
 from benchmarks import figures, measuring, speed, textbook
+from benchmarks.in_use import InUse
 from workshop.ema import EMA
 
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def main()" in p.read_text(encoding="utf-8"))
@@ -132,3 +133,15 @@ def test_a_folder_without_runs_has_no_pictures(kind, tmp_path, monkeypatch):
         figures.main()
     assert str(tmp_path) in stop.value.code
     assert "\n" not in stop.value.code
+
+
+def test_taking_samples_of_a_setting_in_use_does_not_change_its_training():
+    images = torch.randint(0, 256, (64, 1, 28, 28), dtype=torch.uint8)
+    losses = []
+    for look in (False, True):
+        training = InUse("wgan", images, seed=0)
+        if look:
+            assert training.samples(500).shape == (500, 1, 28, 28)
+        training.step()
+        losses.append(training.D[0].weight.sum().item())
+    assert losses[0] == losses[1]

@@ -54,6 +54,10 @@ def test_frozen_lets_gradients_through_but_gives_none():
     assert D.weight.grad is None
     assert torch.equal(x.grad, D.weight.detach().expand(2, 3))
     assert all(p.requires_grad for p in D.parameters())
+    D.bias.requires_grad_(False)  # frozen for good
+    with common.frozen(D):
+        pass
+    assert [name for name, p in D.named_parameters() if p.requires_grad] == ["weight"]
 
 
 WRONG = [

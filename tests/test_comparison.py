@@ -15,7 +15,7 @@ from workshop.comparison import Column
 
 def column(name: str, script: str = "began", step: int = 8000, **hyperparameters) -> Column:
     settings = {"data": "mnist", "steps": 8000, "gamma": 0.95, "seed": 0, "out": f"out/{name}", **hyperparameters}
-    numbers = {"fid": 50.0, "classes": 10, "class_share": [0.1] * 10}
+    numbers = {"fid": 50.0, "classes": 10, "class_share": [0.1] * 10, "samples": 10_000, "data": settings["data"]}
     return Column(name, numbers, Image.new("RGB", (40, 40)), script, settings, step)
 
 
@@ -35,6 +35,9 @@ def test_what_a_reader_should_know():
     said = comparison.warnings([column("a"), column("b", data="fashion-mnist"), column("c", step=5)])
     assert "fashion-mnist, mnist" in said[0]
     assert said[1] == "c is not finished: step 5 of 8000"
+    fewer = column("d")
+    fewer.numbers["samples"] = 1000
+    assert comparison.warnings([column("a"), fewer])[0].startswith("of 1000, 10000 images: ")
 
 
 def test_logs_of_other_columns_leave_a_gap_and_no_log_is_refused(tmp_path):

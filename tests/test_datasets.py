@@ -1,6 +1,5 @@
 """Where MNIST and the others come from, and what is said when they cannot be had."""
 
-import gzip
 import os
 import random
 import shutil
@@ -64,8 +63,6 @@ def test_full_set_and_its_damage(tmp_path):
     images.unlink()
     with pytest.raises(common.UserError, match=r"lacks train-images-idx3-ubyte.*add it"):
         common.load_images("mnist", str(tmp_path))
-    with gzip.open(raw / "train-images-idx3-ubyte.gz", "wb", compresslevel=1) as stream:
-        stream.write(whole)
 
 
 def test_other_sets_without_a_mirror_say_what_to_do(tmp_path):

@@ -37,7 +37,7 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     keys = {*SCALARS, "class_share", "samples"}
     for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs.metrics.json"):
         written = json.loads(path.read_text(encoding="utf-8"))
-        assert written.keys() == keys | {"floor"}
+        assert written.keys() == keys | {"floor", "data"}
         assert written["floor"].keys() == keys
         assert written["samples"] == written["floor"]["samples"] == 200
     for path in (folder / "evaluate.png", folder / "samples.evaluate.png", tmp_path / "pngs.evaluate.png"):

@@ -51,6 +51,41 @@ def test_a_restored_log_goes_on_as_if_never_stopped(tmp_path):
     assert second.rows == whole.rows
 
 
+def test_the_last_means_are_those_of_the_last_step_also_after_a_restart(tmp_path):
+    for steps in (2, 5):  # fewer than a row, and a row and a half
+        log, again = Log(tmp_path, every=3), Log(tmp_path, every=3)
+        for step in range(1, steps + 1):
+            log.note({"loss": float(step)})
+            if step == 3 or step == steps:
+                last = log.write_row(step)
+        again.restore(log.state())
+        assert again.latest() == log.latest() == last
+
+
+def test_numbers_and_tensors_by_turns(tmp_path):
+    log = Log(tmp_path, every=4)
+    for value in (torch.tensor(1.0), 0.0, 1, torch.tensor(2.0)):
+        log.note({"penalty": value})
+    assert log.write_row(4) == {"penalty": 1.0}
+
+
+def test_nothing_logged_draws_nothing(tmp_path):
+    log = Log(tmp_path, every=1)
+    assert [log.write_row(step) for step in (1, 2)] == [{}, {}]
+    log.draw()
+    assert log.latest() == {}
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_other_names_after_a_restart_are_refused(tmp_path):
+    log, again = Log(tmp_path, every=50), Log(tmp_path, every=50)
+    log.note({"loss": 1.0})
+    log.fetch(1)
+    again.restore(log.state())
+    with pytest.raises(UserError, match="loss_G after loss"):
+        again.note({"loss_G": 1.0})
+
+
 def test_rows_after_the_checkpoint_go_when_the_file_is_started_anew(tmp_path):
     log = Log(tmp_path, every=1)
     log.note({"loss": 1.0})

@@ -56,6 +56,10 @@ for world, folder in {groups}:
             RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         child = os.fork()
         if child == 0:
+            with process_group("cpu"):
+                mine = torch.tensor(float(rank))
+                assert common.mean_over_processes(mine) == (world - 1) / 2
+                assert mine == rank  # unchanged
             train(folder)
             os._exit(0)
         children.append(child)

@@ -3,10 +3,10 @@
 from workshop import report
 
 
-def test_spread():
-    assert report.spread([1.0, 3.0]) == "2.00 ± 1.41"
-    assert report.spread([150.0, 170.0]) == "160 ± 14"
-    assert report.spread([None]) == "–"
+def test_mean_and_deviation():
+    assert report.mean_and_deviation([1.0, 3.0]) == "2.00 ± 1.41"
+    assert report.mean_and_deviation([150.0, 170.0]) == "160 ± 14"
+    assert report.mean_and_deviation([None]) == "–"
 
 
 def test_cells_of_the_table():

@@ -63,7 +63,7 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     """
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise UserError(f"there is no {path}: train first, or name the run's folder with --out")
+        raise UserError(f"there is no {path}: train first, or name another folder")
     try:
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:

@@ -47,9 +47,14 @@ def headings(columns: list[Column]) -> list[list[str]]:
 def warnings(columns: list[Column]) -> list[str]:
     """What a reader of the table should know."""
     found = []
-    data = {column.hyperparameters["data"] for column in columns if column.hyperparameters}
+    data = {column.numbers["data"] for column in columns}
     if len(data) > 1:
-        found.append(f"trained on different data ({', '.join(sorted(data))}): their numbers do not compare")
+        found.append(f"of different data ({', '.join(sorted(data))}): their numbers do not compare")
+    counts = {column.numbers["samples"] for column in columns}
+    if len(counts) > 1:
+        found.append(
+            f"of {', '.join(map(str, sorted(counts)))} images: fewer make fid higher; the floor is of the first"
+        )
     for column in columns:
         if column.hyperparameters and column.step < column.hyperparameters.get("steps", 0):
             found.append(f"{column.name} is not finished: step {column.step} of {column.hyperparameters['steps']}")

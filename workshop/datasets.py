@@ -82,7 +82,7 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     if len(present) < 4 and not download(kind, data_dir, kind.mirrors[0] + kind.resources[0][0]):
         if present:
             missing = ", ".join(file for file in IDX_FILES[name] if file not in present)
-            raise UserError(f"{raw} lacks {missing} and no mirror answers: add it (unpacked or .gz), or remove {raw}")
+            raise UserError(f"{raw} lacks {missing} and no mirror answers: add it, unpacked, or remove {raw}")
         if name == "mnist":
             return load_offline_digits(raw, train)
         raise UserError(f"{name}: no mirror answers: put {', '.join(IDX_FILES[name])} (unpacked or .gz) into {raw}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import mmap
 import os
 import warnings
@@ -115,7 +116,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 def guess_channels(files: list[Path]) -> int:
     """1 if every one of up to 100 images, spread evenly over the folder, is grey; else 3."""
-    for path in files[:: max(1, len(files) // 100)]:
+    for path in files[:: math.ceil(len(files) / 100)]:
         try:
             with Image.open(path) as image:
                 if image.mode not in ("1", "L", "LA", "I", "I;16"):

@@ -31,7 +31,7 @@ class Log:
 
         Raises UserError if the names are not those of the steps before.
         """
-        if list(values) != self.names and (self.pending or self.rows):
+        if list(values) != self.names and (self.names or self.rows):
             raise UserError(
                 f"run.log: {', '.join(values)} after {', '.join(self.names)}: once per step, always the same names;"
                 " start a changed script anew, without --resume"
@@ -43,7 +43,12 @@ class Log:
         """Move the noted values to the CPU, averaged over processes. Raises Diverged if one is not finite."""
         if not self.pending:
             return
-        columns = [torch.stack(c).cpu() if isinstance(c[0], Tensor) else torch.tensor(c) for c in zip(*self.pending)]
+        columns = [
+            torch.stack(column).cpu()
+            if all(isinstance(v, Tensor) for v in column)
+            else torch.tensor(list(map(float, column)))
+            for column in zip(*self.pending)
+        ]
         self.pending.clear()
         values = mean_over_processes(torch.stack([column.double() for column in columns], dim=1))
         for row, column in (~values.isfinite()).nonzero().tolist()[:1]:
@@ -64,6 +69,11 @@ class Log:
             append_text(self.folder / "log.csv", as_csv(self.rows[-1:]))
         return dict(zip(self.names, means))
 
+    def latest(self) -> dict[str, float]:
+        """The last means, by name; also those of a row that was not whole and is restored."""
+        means = self.interval.mean(0).tolist() if len(self.interval) else self.rows[-1][1:]
+        return dict(zip(self.names, means))
+
     def start_file(self) -> None:
         """Write log.csv anew with the rows so far: on resuming, rows after the checkpoint go."""
         if self.rows and rank() == 0:
@@ -71,7 +81,7 @@ class Log:
 
     def draw(self, seconds: float = 0.0) -> None:
         """curves.png, of the rows so far; `seconds` is the time now, to know next time how old the picture is."""
-        if len(self.rows) > 1 and rank() == 0:
+        if self.names and len(self.rows) > 1 and rank() == 0:
             columns = dict(zip(["step", *self.names], zip(*self.rows)))
             save_curves(columns.pop("step"), columns, self.folder / "curves.png")
         self.drawn = seconds

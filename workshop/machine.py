@@ -26,6 +26,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def choose_device_to_measure(name: str) -> torch.device:
+    """The same, but no mps: it can't pool the classifier's maps (github.com/pytorch/pytorch/issues/96056)."""
+    device = choose_device(name)
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def share_of_cores(jobs: int) -> dict[str, str]:
+    """Environment variables for each of `jobs` processes at a time: so many threads that all fit on the cores."""
+    return {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // jobs))} if jobs > 1 else {}
+
+
 def use_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether products are computed in bfloat16: auto, float32 or bfloat16, on this device."""
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16_units(device))

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from workshop.checkpoints import CHECKPOINT
 from workshop.errors import UserError, first_line
+from workshop.machine import share_of_cores
 
 
 def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs: int) -> dict:
@@ -41,9 +42,7 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
                 older.append(folder)
     if older:
         print(f"older than their scripts, but used as they are: {', '.join(older)}; to train anew delete them")
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
-    if jobs > 1:
-        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **share_of_cores(jobs)}
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(waiting), desc="trainings", unit="") as bar:
 
         def train(words: list[str]) -> None:

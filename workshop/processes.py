@@ -62,7 +62,7 @@ def average_gradients(network: nn.Module) -> None:
 
 def mean_over_processes(tensor: Tensor) -> Tensor:
     """The mean of a tensor over all processes; the tensor itself if there is only one."""
-    return tensor if world_size() == 1 else all_reduce(tensor, dist.ReduceOp.SUM) / world_size()
+    return tensor if world_size() == 1 else all_reduce(tensor.clone(), dist.ReduceOp.SUM) / world_size()
 
 
 def max_over_processes(number: int) -> int:

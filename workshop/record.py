@@ -122,12 +122,13 @@ class Record:
         frames = {int(p.stem): p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal()}
         save_animation([frames[done] for done in sorted(frames) if done <= step], self.folder / "training.gif")
         show(picture)
-        numbers = dict(zip(self.log.names, self.log.rows[-1][1:]))
+        numbers = self.log.latest()
         if self.board is not None:
             self.board.end(numbers)
         in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         say(f"{step} steps in {seconds:.0f} s: {in_words}")
-        say(f"see {self.folder / 'samples.png'}, curves.png, training.gif there")
+        also = [name for name in ("curves.png", "training.gif") if (self.folder / name).exists()]
+        say(f"see {', '.join([str(self.folder / 'samples.png'), *also])} there")
         script, out = f"{self.about['script']}.py", str(self.folder)
         data = ["--data-dir", self.hp.data_dir] * (self.hp.data_dir != type(self.hp).data_dir)
         for words in (["evaluate.py", out, *data], [script, "--out", out, "--sample", "1000"]):

@@ -39,7 +39,7 @@ def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]])
     print("| script | " + " | ".join(keys) + " | seconds |")
     print("|---" * (len(keys) + 2) + "|")
     for script, runs in results.items():
-        cells = [spread([run[key] for run in runs]) for key in keys] + [spread(seconds[script])]
+        cells = [mean_and_deviation([run[key] for run in runs]) for key in keys] + [mean_and_deviation(seconds[script])]
         print(f"| {script} | " + " | ".join(cells) + " |")
     first, *others = results
     for script in others:  # the same seeds, so the differences can be taken seed by seed
@@ -50,16 +50,16 @@ def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]])
 def paired(ours: list[dict], theirs: list[dict], key: str) -> str:
     """mean ± standard deviation of the differences of a number, seed by seed."""
     pairs = [(a[key], b[key]) for a, b in zip(ours, theirs)]
-    return spread([None if None in pair else pair[0] - pair[1] for pair in pairs])
+    return mean_and_deviation([None if None in pair else pair[0] - pair[1] for pair in pairs])
 
 
-def spread(values: list[float | None]) -> str:
-    """mean ± standard deviation, with three digits of the mean."""
+def mean_and_deviation(values: list[float | None]) -> str:
+    """mean ± standard deviation, with three digits of the mean; of a single value that value."""
     if any(value is None for value in values):
         return "–"
-    mean, deviation = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
+    mean = np.mean(values)
     digits = max(0, 2 - int(np.floor(np.log10(abs(mean) + 1e-12)))) if mean else 2
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    return f"{mean:.{digits}f}" + (f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "")
 
 
 def draw(panels: list[tuple[str, Image.Image]], share: list | None, real_share: list | None, path: Path) -> None:

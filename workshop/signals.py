@@ -22,8 +22,10 @@ def signals_noted() -> Iterator[list[int]]:
         if world_size() == 1:  # torchrun may well send the same signal again
             signal.signal(number, before[number])
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        for number in before:
+            signal.signal(number, note)
         yield noted
     finally:
         for number, handler in before.items():

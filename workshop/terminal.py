@@ -26,7 +26,7 @@ def read_flags(Options: type, program: str, doc: str | None):
         if hasattr(stream, "reconfigure"):  # not so in a notebook
             stream.reconfigure(errors="replace")
     try:
-        return tyro.cli(Options, prog=program, description=first_line(doc))
+        return tyro.cli(Options, prog=program, description=first_line(doc) if doc else None)
     except ValueError as error:  # of the dataclass's own checks: only the newest tyro tells them by itself
         print(f"{program}: {first_line(error)}", file=sys.stderr)
         sys.exit(2)
