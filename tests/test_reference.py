@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from workshop.datasets import Dataset
-from workshop.reference import Reference
+from workshop.reference import Reference, drawn
 
 CPU = torch.device("cpu")
 
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 def measured(known):
     """The numbers of real images and of real images with one fault each."""
     count = min(1000, len(known.test.images))
-    real = known.held_out(count)
+    real = drawn(known.test.images, count)
     generator = torch.Generator().manual_seed(0)
 
     def noisy(images, amount):
@@ -30,6 +30,7 @@ def measured(known):
         "one class": ones[torch.randint(len(ones), (count,), generator=generator)],
         "duplicates": torch.cat([real[: count - count // 10], real[: count // 10]]),
         "copies": known.train.images[torch.randperm(len(known.train.images), generator=generator)[:count]],
+        "one image": real[:1].expand(count, -1, -1, -1),
         "pure noise": torch.randint(0, 256, real.shape, generator=generator).to(torch.uint8),
     }
     return {name: known.measure(images, 5) for name, images in versions.items()}, known.floor(count, 5)
@@ -56,6 +57,8 @@ def test_each_metric_reacts_to_what_it_is_for(measured):
     assert numbers["pure noise"]["precision"] < 0.05
     assert numbers["blurred"]["density"] < 0.5 * floor["density"]
     assert numbers["pure noise"]["kid"] > numbers["noisy"]["kid"] > floor["kid"]
+    assert numbers["one image"]["spread"] == 0
+    assert numbers["one class"]["spread"] < 0.7 < 0.97 < floor["spread"] < 1.03
     assert floor["classes"] == 10
     assert sum(floor["class_share"]) == pytest.approx(1)
 

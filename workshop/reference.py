@@ -11,6 +11,7 @@ from workshop.datasets import Dataset
 from workshop.density import log_likelihood
 from workshop.metrics import fid, inception_score, kid, nearest, neighbourhoods
 from workshop.random_features import random_features
+from workshop.spread import spread
 
 MAPS_WEIGHT = 8.0  # gives the maps a norm comparable with that of the features: 47 to 41 on MNIST
 
@@ -24,6 +25,7 @@ SCALARS = (
     "density",
     "coverage",
     "classes",
+    "spread",
     "memorisation",
 )
 NEEDS_LABELS = ("fid", "kid", "inception_score", "classes")
@@ -63,14 +65,8 @@ class Reference:
     def real_features(self, count: int) -> tuple[Tensor, Tensor]:
         """Both kinds of features of `count` training images, always the same ones."""
         if count not in self.kept_features:
-            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
-            self.kept_features[count] = self.features(self.train.images[order[:count]])[:2]
+            self.kept_features[count] = self.features(drawn(self.train.images, count))[:2]
         return self.kept_features[count]
-
-    def held_out(self, count: int) -> Tensor:
-        """`count` of the held-out images, drawn at random, always the same ones: a data set may be sorted by class."""
-        order = torch.randperm(len(self.test.images), generator=torch.Generator().manual_seed(0))
-        return self.test.images[order[:count]]
 
     def measure(self, images: Tensor, k: int, seen_pixels: Tensor | None = None) -> dict:
         """All numbers for uint8 images N×C×H×W against as many random training images.
@@ -80,10 +76,12 @@ class Reference:
         seen_pixels = self.seen_pixels if seen_pixels is None else seen_pixels
         real, real_points = self.real_features(len(images))
         fake, fake_points, logits = self.features(images)
-        some = images[:: math.ceil(len(images) / 2000)]  # enough for a median
+        some = images[:: math.ceil(len(images) / 2000)]  # enough for a median and a deviation
+        real_spread = spread(drawn(self.train.images, len(some)))
         distance, _ = nearest(pixels(some, self.device), seen_pixels)
         numbers = dict.fromkeys(SCALARS)
         numbers |= neighbourhoods(real_points, fake_points, k)
+        numbers["spread"] = spread(some) / real_spread if real_spread else None
         numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
         if logits is None:
             numbers["fid_random"] = fid(real, fake)
@@ -99,7 +97,7 @@ class Reference:
         if (count, k) not in self.floors:
             # Without labels the held-out images are among those that a run has seen: look in the other half
             others = None if self.classifier else pixels(self.train.images, self.device)
-            self.floors[count, k] = self.measure(self.held_out(count), k, others)
+            self.floors[count, k] = self.measure(drawn(self.test.images, count), k, others)
         return self.floors[count, k]
 
     def density(self, images: Tensor) -> dict[str, float]:
@@ -109,9 +107,13 @@ class Reference:
     def density_floor(self, count: int) -> dict[str, float]:
         """The same with `count` random training images in place of samples."""
         if count not in self.density_floors:
-            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
-            self.density_floors[count] = self.density(self.train.images[order[:count]])
+            self.density_floors[count] = self.density(drawn(self.train.images, count))
         return self.density_floors[count]
+
+
+def drawn(images: Tensor, count: int) -> Tensor:
+    """`count` of the images at random, always the same ones: a data set may be sorted by class."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]]
 
 
 def pixels(images: Tensor, device: torch.device) -> Tensor:
