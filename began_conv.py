@@ -264,8 +264,8 @@ def halve_lr_on_plateau(
 
 
 def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
-    """Make D an autoencoder of real images before it plays. A D that can draw but one blurred digit may teach
-    G one blot for every z, and G takes long to listen to z again (docs/exercises.md)."""
+    """Make D an autoencoder of real images before it plays. If it draws only one blurred digit, G may collapse to one
+    blot for every z, and stay there for long (seen with --n-D 8, seed 2: docs/exercises.md)."""
     if steps:
         common.say(f"before the game D learns to draw, for {steps} steps")
     # At G's rate: alone D may learn fast, it must be slow only in the game

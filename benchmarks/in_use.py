@@ -1,4 +1,8 @@
-"""Settings that people train such GANs with today, each with its own plain loop: what quality.py compares with."""
+"""Settings that people train such GANs with today, each with its own plain loop: what quality.py compares with.
+
+dcgan, wgan and wgan_gp are close to those of eriklindernoren/PyTorch-GAN on GitHub (not with its ε of 0.8 in BatchNorm
+nor its first weights), began and fgan to the MLPs of shayneobrien/generative-models.
+"""
 
 import itertools
 
