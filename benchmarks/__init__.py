@@ -6,6 +6,7 @@ python -m benchmarks.correlation   does the Wasserstein estimate fall as the FID
 python -m benchmarks.processes     images/s of one and of two processes
 python -m benchmarks.memory        time and memory for a large folder of images
 python -m benchmarks.faults        what fid_random says of images whose faults are known
+python -m benchmarks.modes         which modes of a small example each f-divergence covers
 python -m benchmarks.pictures      folders of colour pictures that anyone can have, to train on
 python -m benchmarks.figures       the pictures, most of them from finished runs
 """
