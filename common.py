@@ -15,7 +15,6 @@ What happens behind these lines (files, checkpoints, signals …) is in workshop
 
 import contextlib
 import inspect
-import io
 import math
 import os
 import sys
@@ -35,7 +34,7 @@ from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_r
 from workshop.datasets import BUILT_IN, Dataset, load_built_in
 from workshop.ema import EMA
 from workshop.errors import UserError, flag, require
-from workshop.files import can_be_a_path, write_file
+from workshop.files import can_be_a_path, write_by
 from workshop.folders import load_folder
 from workshop.machine import choose_device, prepare_machine, use_bfloat16
 from workshop.pictures import save_picture, to_float, to_uint8
@@ -341,8 +340,6 @@ def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: 
     G, theirs = load_generator(read_checkpoint(folder, script), Hyperparameters, Generator, device)
     z = noise_from_seed(hp.sample_seed, hp.sample, theirs.z_dim).to(device)
     images = torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, images.permute(0, 2, 3, 1).numpy())
-    write_file(folder / "samples.npz", buffer.getvalue())
+    write_by(folder / "samples.npz", lambda file: np.savez_compressed(file, images.permute(0, 2, 3, 1).numpy()))
     save_picture(grid(images[:100]), folder / "samples.png")
     say(f"{len(images)} images: {folder / 'samples.npz'}, {folder / 'samples.png'}")

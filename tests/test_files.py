@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from workshop import checkpoints, files
+from workshop import files
 from workshop.errors import UserError
 
 
@@ -36,7 +36,7 @@ def test_full_disk_keeps_the_old_checkpoint(command_line, tmp_path, monkeypatch)
             Full(monkeypatch, after=0)
         real(path, content)
 
-    monkeypatch.setattr(checkpoints, "write_file", write)
+    monkeypatch.setattr(files, "write_file", write)
     code, _, err = command_line("dcgan", *TINY[2:], "--steps", 12, "--resume")
     line = err.strip().splitlines()[-1]
     assert code == 1

@@ -1,6 +1,5 @@
 """checkpoint.pt: written, read, refused, put back. Not here: when it is written, what else a run's folder holds."""
 
-import io
 import zipfile
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from workshop.errors import Diverged, UserError, first_line, flag
-from workshop.files import write_file
+from workshop.files import write_by
 from workshop.terminal import quote
 
 CHECKPOINT = "checkpoint.pt"
@@ -26,9 +25,7 @@ def save_checkpoint(folder: Path, parts: Parts, plain: dict) -> None:
         "optimizers": {name: part.state_dict() for name, part in parts.items() if isinstance(part, Optimizer)},
         "state": {name: part for name, part in parts.items() if isinstance(part, Tensor)},
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_file(folder / CHECKPOINT, buffer.getbuffer())
+    write_by(folder / CHECKPOINT, lambda file: torch.save(content, file))
 
 
 def require_parts(parts: Parts) -> None:

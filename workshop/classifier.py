@@ -1,6 +1,5 @@
 """The small classifier whose features the metrics compare: trained once on a data set with labels, then kept."""
 
-import io
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tqdm.auto import tqdm
 
 from workshop.datasets import Dataset
 from workshop.errors import UserError, first_line
-from workshop.files import make_folder, write_file
+from workshop.files import make_folder, write_by
 from workshop.pictures import to_float
 
 
@@ -61,11 +60,10 @@ def load_classifier(train: Dataset, test: Dataset, name: str, data_dir: str, dev
         for x, y in zip(test.images.split(1000), test.labels.to(device).split(1000))
     )
     accuracy = right / len(test.images)
-    buffer = io.BytesIO()
-    torch.save({"made_of": made_of, "accuracy": accuracy, "weights": classifier.state_dict()}, buffer)
+    content = {"made_of": made_of, "accuracy": accuracy, "weights": classifier.state_dict()}
     try:
         make_folder(path.parent)
-        write_file(path, buffer.getvalue())
+        write_by(path, lambda file: torch.save(content, file))
         kept = f"kept in {path}"
     except UserError as error:  # such as data that many users share, and none may write
         kept = f"not kept, so it will be trained again next time: {error}"

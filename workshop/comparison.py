@@ -1,7 +1,6 @@
 """Runs side by side: what differs between them, their samples and curves in one picture. Not here: their numbers."""
 
 import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from PIL import Image
 
 from workshop.curves import smooth
 from workshop.errors import UserError
-from workshop.files import write_file
+from workshop.files import write_by
 from workshop.report import in_table
 from workshop.settings import fixed_part
 
@@ -108,9 +107,7 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
     keys = [key for key, value in columns[0].numbers.items() if isinstance(value, int | float)]
     cells = [[in_table(column.numbers.get(key)) for column in columns] for key in keys]
     axes.table(cells, rowLabels=keys, colLabels=short, loc="center")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    write_file(path, buffer.getvalue())
+    write_by(path, lambda file: figure.savefig(file, format="png", dpi=80))
 
 
 def drawable(text: str) -> str:

@@ -1,13 +1,12 @@
 """curves.png: the logged values over the steps. Not here: when it is drawn (log.py)."""
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from workshop.files import write_file
+from workshop.files import write_by
 
 
 def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path) -> None:
@@ -36,9 +35,7 @@ def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path:
         axes.grid(alpha=0.3)
         if len(names) > 1:
             axes.legend(fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    write_file(path, buffer.getvalue())
+    write_by(path, lambda file: figure.savefig(file, format="png", dpi=100))
 
 
 def smooth(values: Sequence[float], half_width: int) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Files that are written whole or not at all. Not here: what is in them."""
 
 import contextlib
+import io
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from workshop.errors import UserError, first_line
 
@@ -22,6 +25,13 @@ def write_file(path: Path, content: bytes | memoryview) -> None:
     finally:  # whatever went wrong; if all is well there is none left
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def write_by(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    """The same with what `save` writes into the file that it is given."""
+    buffer = io.BytesIO()
+    save(buffer)
+    write_file(path, buffer.getbuffer())
 
 
 def replace(part: Path, path: Path) -> None:

@@ -1,6 +1,5 @@
 """Pixels to numbers and back, and files of pictures. Not here: the grid (common.py), the curves."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workshop.files import write_file
+from workshop.files import write_by
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -22,16 +21,14 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)  # half the time, a sixth more bytes
-    write_file(path, buffer.getvalue())
+    # compress_level 1: half the time, a sixth more bytes
+    write_by(path, lambda file: picture.save(file, "PNG", compress_level=1))
 
 
 def save_animation(frames: list[Path], path: Path, most: int = 60) -> None:
     """A GIF of at most `most` of the pictures, evenly spaced; the last one stays for two seconds."""
     chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(most, len(frames)))]
     pictures = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in chosen]
-    buffer = io.BytesIO()
     durations = [150] * (len(pictures) - 1) + [2000]
-    pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-    write_file(path, buffer.getvalue())
+    settings = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
+    write_by(path, lambda file: pictures[0].save(file, "GIF", **settings))

@@ -1,12 +1,11 @@
 """What an evaluation shows: tables, mean ± standard deviation, a picture. Not here: the numbers."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from workshop.files import write_file
+from workshop.files import write_by
 from workshop.reference import SCALARS
 
 COLUMNS = ("fid", "precision", "recall", "coverage", "classes")  # of the results over seeds
@@ -80,6 +79,4 @@ def draw(panels: list[tuple[str, Image.Image]], share: list | None, real_share: 
         axes[-1].set_xticks(places)
         axes[-1].set_title("share of each class", fontsize=10)
         axes[-1].legend(fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    write_file(path, buffer.getvalue())
+    write_by(path, lambda file: figure.savefig(file, format="png", dpi=80))
