@@ -110,7 +110,7 @@ class Options:
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")
         for name in ("seed", "sample_seed"):
-            require(0 <= getattr(self, name, 0) < 2**63, flag(name), getattr(self, name, 0), "0 to 2⁶³ − 1")
+            require(0 <= getattr(self, name, 0) < 2**63, flag(name), getattr(self, name, 0), "0 or more, below 2⁶³")
         for name in ("lr", "lr_G", "lr_D"):
             require(0 < getattr(self, name, 1) < math.inf, flag(name), getattr(self, name, 1), "above 0")
         for name in ("ema", "betas"):
