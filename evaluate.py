@@ -20,7 +20,7 @@ may still see one (copies of the training set reach the floor of fid, precision,
     classes     how many classes the classifier finds among the samples, and class_share, how often each
     spread      standard deviation over the samples, mean over pixels, as a share of the real images': 0 is one image
     kde_nats    with --kde: mean log-likelihood of held-out real images when each sample is a Gaussian, ± its standard
-                error. For old papers alone: it ranks models wrongly (Theis, van den Oord, Bethge 2016, 1511.01844)
+                error (floor: training images as samples). For old papers: ranks models wrongly (Theis 2016, 1511.01844)
     memorisation  median distance (RMS over pixels, which lie in [0, 1]) to the nearest training image:
                 far below the floor means copies of the training set, or blanks
 

@@ -3,8 +3,8 @@
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
 The minimax form of dcgan.py's game reduces the Jensen-Shannon divergence. Where data and samples do not overlap, that
-is constant (log 2) and gives no gradient; and two sets of few dimensions hardly overlap within 784. (dcgan.py learns
-all the same: its D is never at its best, and its G has the non-saturating loss.)
+is constant (log 2) and gives no gradient; and two sets of few dimensions hardly overlap in a space of 784. (dcgan.py
+learns all the same: its D is never at its best, and its G has the non-saturating loss.)
 The Wasserstein-1 distance is the least work that turns one distribution into the other, mass times the distance that
 it is moved. It still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of
 the paper; P the data, Q the samples) it is

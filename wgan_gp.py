@@ -6,7 +6,7 @@ https://arxiv.org/abs/1704.00028
 Read wgan.py first: what is estimated and why, and which sign falls, is the same. Clipping the weights makes
 D Lipschitz, but wastes it: without BatchNorm most weights end at ±c (the paper's figure 1b) and D can only be a
 simple function. The best critic has a known property instead (proposition 1 of the paper): on the straight line from a
-generated point to the real one that the least work moves it to, its gradient has norm 1. These pairs are unknown. So
+generated point to its real partner in the cheapest transport, its gradient has norm 1. These pairs are unknown. So
 the penalty takes random pairs; between those the best D only needs a norm of 1 or less. The penalty asks for 1 all the
 same. That this works is what the paper found, not what it proved.
 
@@ -24,8 +24,8 @@ BatchNorm did for the scale is left to the initial weights: with those of He et 
 gradient starts near norm 1; with those of dcgan.py it would start at 0.003, and G would wait until D has grown.
 
 What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
-without the penalty (so it is not −loss_D), and its factor K is about 1. (`gradient_norm` is the mean of the norm, K its
-largest value.) `wasserstein` falls while the first digits appear and then hardly moves (docs/two-diffs.md).
+without the penalty (so it is not −loss_D), and its factor K is at least about 1: `gradient_norm` is the mean of the
+norm, K its largest value. `wasserstein` falls while the first digits appear and then hardly moves (docs/two-diffs.md).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here

@@ -84,7 +84,8 @@ def fid_over_time(task: tuple[str, int, Options]) -> list[float]:
             if stopwatch.look(lambda count: images_of(run, count)):
                 raise Enough
 
-        watch(script, look, seed=seed, data_dir=options.data_dir, device="cpu")  # as the settings in use
+        # On the CPU and in float32, as the settings in use
+        watch(script, look, seed=seed, data_dir=options.data_dir, device="cpu", precision="float32")
     else:
         training = InUse(script, images, seed)
         while not stopwatch.look(training.samples):

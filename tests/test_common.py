@@ -64,6 +64,7 @@ WRONG = [
     ("began", ("--gamma", "2"), "--gamma 2.0", "(0, 1]"),
     ("began", ("--batch-size", "1"), "--batch-size 1", "at least 2"),
     ("began", ("--steps", "-1"), "--steps -1", "at least 1"),
+    ("began", ("--seed", str(2**63)), "--seed 9223372036854775808", "below"),
     ("began", ("--gama", "0.5"), "--gama", "--gamma"),
     ("began", ("--data", "nowhere"), "--data nowhere", "mnist"),
     ("began", ("--steps", "many"), "--steps", "int"),

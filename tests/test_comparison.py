@@ -37,7 +37,7 @@ def test_what_a_reader_should_know():
     assert said[1] == "c is not finished: step 5 of 8000"
     fewer = column("d")
     fewer.numbers["samples"] = 1000
-    assert comparison.warnings([column("a"), fewer])[0].startswith("of 1000, 10000 images: ")
+    assert comparison.warnings([column("a"), fewer])[0].startswith("made of 1000, 10000 images: ")
 
 
 def test_logs_of_other_columns_leave_a_gap_and_no_log_is_refused(tmp_path):

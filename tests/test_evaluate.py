@@ -123,6 +123,9 @@ def test_evaluate_refuses(good, tmp_path):
     target = tmp_path / "empty"
     target.mkdir()
     refuses("there is no .*checkpoint.pt")
+    for name in ("hyperparameters.json", "curves.png"):  # of a run without a checkpoint yet
+        (target / name).touch()
+    refuses("there is no .*checkpoint.pt")
     whole = torch.load(io.BytesIO(good), weights_only=True)
     for script in ("unknown", "../fgan", "evaluate", "common", "os"):
         torch.save({**whole, "script": script}, target / "checkpoint.pt")

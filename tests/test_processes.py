@@ -39,6 +39,9 @@ def train(folder):
     if folder.endswith("broken"):
         common.average_gradients = lambda network: None
     with process_group("cpu"):
+        mine = torch.tensor(float(rank))
+        assert common.mean_over_processes(mine) == (world - 1) / 2
+        assert mine == rank  # unchanged
         for script in {scripts}:
             module = importlib.import_module(script)
             module.initialise = lambda layer: None  # it looks for BatchNorm's weights
@@ -56,10 +59,6 @@ for world, folder in {groups}:
             RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         child = os.fork()
         if child == 0:
-            with process_group("cpu"):
-                mine = torch.tensor(float(rank))
-                assert common.mean_over_processes(mine) == (world - 1) / 2
-                assert mine == rank  # unchanged
             train(folder)
             os._exit(0)
         children.append(child)

@@ -6,6 +6,7 @@ from workshop import report
 def test_mean_and_deviation():
     assert report.mean_and_deviation([1.0, 3.0]) == "2.00 ± 1.41"
     assert report.mean_and_deviation([150.0, 170.0]) == "160 ± 14"
+    assert report.mean_and_deviation([5.0]) == "5.00"  # of one value no deviation is known
     assert report.mean_and_deviation([None]) == "–"
 
 

@@ -60,7 +60,7 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     """
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise UserError(f"there is no {path}: train first, or name another folder")
+        raise UserError(f"there is no {path}: train first, or name another folder{' with --out' if script else ''}")
     try:
         with zipfile.ZipFile(path) as archive:
             if (damaged := archive.testzip()) is not None:

@@ -48,11 +48,11 @@ def warnings(columns: list[Column]) -> list[str]:
     found = []
     data = {column.numbers["data"] for column in columns}
     if len(data) > 1:
-        found.append(f"of different data ({', '.join(sorted(data))}): their numbers do not compare")
+        found.append(f"compared with different data ({', '.join(sorted(data))}): their numbers do not compare")
     counts = {column.numbers["samples"] for column in columns}
     if len(counts) > 1:
         found.append(
-            f"of {', '.join(map(str, sorted(counts)))} images: fewer make fid higher; the floor is of the first"
+            f"made of {', '.join(map(str, sorted(counts)))} images: with fewer fid is higher; the floor is of the first"
         )
     for column in columns:
         if column.hyperparameters and column.step < column.hyperparameters.get("steps", 0):

@@ -71,7 +71,7 @@ class Log:
 
     def latest(self) -> dict[str, float]:
         """The last means, by name; also those of a row that was not whole and is restored."""
-        means = self.interval.mean(0).tolist() if len(self.interval) else self.rows[-1][1:]
+        means = self.interval.mean(0).tolist() if len(self.interval) else self.rows[-1][1:] if self.rows else []
         return dict(zip(self.names, means))
 
     def start_file(self) -> None:

@@ -76,7 +76,8 @@ class Reference:
         seen_pixels = self.seen_pixels if seen_pixels is None else seen_pixels
         real, real_points = self.real_features(len(images))
         fake, fake_points, logits = self.features(images)
-        some = images[:: math.ceil(len(images) / 2000)]  # enough for a median and a deviation
+        few = max(2, min(2000, 2**25 // images[0].numel()))  # enough for a median and a deviation; 128 MB as floats
+        some = images[:: math.ceil(len(images) / few)]
         real_spread = spread(drawn(self.train.images, len(some)))
         distance, _ = nearest(pixels(some, self.device), seen_pixels)
         numbers = dict.fromkeys(SCALARS)
