@@ -1,6 +1,6 @@
 """FID over wall-clock: the defaults of each script, and a setting in use (benchmarks/in_use.py) beside it.
 
-python -m benchmarks.quality --jobs 2
+python -m benchmarks.quality
 """
 
 import time
@@ -118,7 +118,7 @@ def main() -> None:
             curves[name].append(curve)
             print(f"seed {seed} {name}: {', '.join(f'{fid:.0f}' for fid in curve)}", flush=True)
             save(options.out, {"moments": moments(options), "curves": curves})
-    cores = f"shared by {options.jobs} trainings at a time"
+    cores = f"trainings at a time: {options.jobs}"
     floor = score(reference(options.data_dir).test.images, options.data_dir)
     print(f"\nFID after so many seconds; {machine(torch.device('cpu'))}; {cores}; floor {floor:.1f}\n")
     print("| setting | " + " | ".join(f"{moment:g} s" for moment in moments(options)) + " |")
