@@ -49,7 +49,7 @@ Departures from the paper's MNIST experiment (section 4 and its appendix)
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
                                             gradient that leads V back, and this does (the drift term of Karras et
                                             al. 2017, arXiv 1710.10196)
-    V's initial weights  of scale 0.005     of He et al. 2015 (1502.01852), the last layer's near 0: without it kl and
+    V's start         scale 0.005           He initialisation (1502.01852), the last layer's near 0: without it kl and
                                             squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, with V's output and initial weights of this file, and G's tanh:
