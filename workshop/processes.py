@@ -55,7 +55,7 @@ def average_gradients(network: nn.Module) -> None:
     """
     if world_size() > 1:
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        flat = mean_over_processes(torch.cat([g.flatten() for g in gradients]))
+        flat = all_reduce(torch.cat([g.flatten() for g in gradients]), dist.ReduceOp.SUM) / world_size()
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
             gradient.copy_(part.view_as(gradient))
 
