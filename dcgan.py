@@ -176,7 +176,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²); BatchNorm's scales from N(1, 0.02²)."""
+    """The first weights and BatchNorm's first scales, drawn at random; biases stay as PyTorch makes them."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

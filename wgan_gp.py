@@ -20,8 +20,9 @@ computed. No gradient of the penalty reaches G: its images were made under no_gr
 
 D must not have BatchNorm: the penalty is about D's answer to each single image, and BatchNorm makes every
 answer depend on the whole batch. (The paper suggests LayerNorm; here it was far slower than none.) What
-BatchNorm did for the scale is left to the initial weights: with those of He et al. 2015 (arXiv 1502.01852) D's
-gradient starts near norm 1; with those of dcgan.py it would start at 0.003, and G would wait until D has grown.
+BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a gradient whose norm starts
+near 2 on digits; in larger networks it is larger, and soon falls. With the 0.02 of dcgan.py it would start at 0.003, and
+G would wait until D has grown. G's weights are drawn in the same way: with 0.02 digits need twice as many steps to appear.
 
 What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
 without the penalty (so it is not −loss_D), and its factor K is at least about 1: `gradient_norm` is the mean of the
@@ -36,6 +37,7 @@ Departures from the paper, for digits on a laptop in two minutes
     z                 128 numbers, normal   64 numbers from U(−1, 1), as in the other scripts
     networks          their MNIST code: width 64, no fully connected hidden layer, no BatchNorm        those of
                       dcgan.py; BatchNorm in G alone
+    initial weights   their MNIST code: by the number of inputs and outputs of a layer      N(0, 0.1²)
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, on these networks:
     python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 --width 64 \\
@@ -152,19 +154,18 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.2),
         ]
         self.net = nn.Sequential(*layers, nn.Linear(hp.hidden, 1))
-        for weight in (p for p in self.parameters() if p.dim() > 1):
-            nn.init.kaiming_normal_(weight, 0.2)  # the slope of LeakyReLU
+        self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x).squeeze(1).float()
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02²); BatchNorm's scales from N(1, 0.02²)."""
+    """The first weights and BatchNorm's first scales, drawn at random; biases stay as PyTorch makes them."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
+        nn.init.normal_(module.weight, 0.0, 0.1)
 
 
 def critic_loss(d_real: Tensor, d_fake: Tensor) -> Tensor:
