@@ -20,9 +20,9 @@ computed. No gradient of the penalty reaches G: its images were made under no_gr
 
 D must not have BatchNorm: the penalty is about D's answer to each single image, and BatchNorm makes every
 answer depend on the whole batch. (The paper suggests LayerNorm; here it was far slower than none.) What
-BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a gradient whose norm starts
-near 2 on digits; in larger networks it is larger, and soon falls. With the 0.02 of dcgan.py it would start at 0.003, and
-G would wait until D has grown. G's weights are drawn in the same way: with 0.02 digits need twice as many steps to appear.
+BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a gradient whose norm
+starts near 2 on digits; in larger networks it is larger, and soon falls. With the 0.02 of dcgan.py it would start at
+0.003, and G would wait until D has grown. G's weights are drawn in the same way.
 
 What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
 without the penalty (so it is not −loss_D), and its factor K is at least about 1: `gradient_norm` is the mean of the
