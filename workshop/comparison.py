@@ -76,11 +76,13 @@ def read_log(path: Path) -> dict[str, list[float]]:
 def draw_comparison(columns: list[Column], path: Path) -> None:
     """Sample grids side by side, curves of the same name in one panel, the numbers below."""
     from matplotlib.figure import Figure  # here, for its import takes half a second
+    from matplotlib.lines import Line2D
 
     titles = [drawable("\n".join(words)) for words in headings(columns)]
     short = [drawable(Path(column.name).name) for column in columns]
     logs = [read_log(column.log) if column.log else {} for column in columns]
     names = list(dict.fromkeys(name for log in logs for name in log if name != "step"))
+    styles = [{"color": f"C{j}", "linestyle": ("-", "--", ":", "-.")[j // 10 % 4]} for j in range(len(columns))]
     panels, width = max(2, len(columns)), 4 * max(2, len(columns))
     rows = -(-len(names) // panels)
     heights = [4.2 + 0.2 * max(title.count("\n") + 1 for title in titles), max(0.1, 2.6 * rows), 3]
@@ -95,13 +97,15 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
         axes = middle.add_subplot(rows, panels, i + 1)
         for j, log in enumerate(logs):
             if name in log:
-                axes.plot(log["step"], smooth(log[name], len(log["step"]) // 20), color=f"C{j}", label=titles[j])
+                axes.plot(log["step"], smooth(log[name], len(log["step"]) // 20), **styles[j])
         missing = [name_of_run for name_of_run, log in zip(short, logs) if name not in log]
         axes.set_title(f"{name} (not in {', '.join(missing)})" if missing else name, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-        if i == 0:
-            axes.legend(fontsize=7)
+    if names:
+        lines = [Line2D([], [], **style) for style in styles]
+        labels = [drawable(column.name) for column in columns]
+        middle.legend(lines, labels, fontsize=7, ncols=len(columns), loc="outside upper left")
     axes = below.subplots()
     axes.axis("off")
     keys = [key for key, value in columns[0].numbers.items() if isinstance(value, int | float)]
