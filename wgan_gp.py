@@ -19,14 +19,16 @@ To descend on it, the gradient must itself be differentiated: `create_graph=True
 computed. No gradient of the penalty reaches G: its images were made under no_grad.
 
 D must not have BatchNorm: the penalty is about D's answer to each single image, and BatchNorm makes every
-answer depend on the whole batch. (The paper suggests LayerNorm; here it was far slower than none.) What
-BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a gradient whose norm
-starts near 2 on digits; in larger networks it is larger, and soon falls. With the 0.02 of dcgan.py it would start at
-0.003, and G would wait until D has grown. G's weights are drawn in the same way.
+answer depend on the whole batch. (The paper suggests LayerNorm; here, with other initial weights, it was far slower
+than none.) What BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a
+gradient whose norm starts near 2 on digits. (In larger networks it starts higher, near 9 at 64 px, and the penalty
+brings it down.) With the 0.02 of dcgan.py it would start at 0.003, and G would wait until D has grown. G's weights
+are drawn in the same way, since then the first digits appear earlier (docs/LOG.md).
 
 What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
 without the penalty (so it is not −loss_D), and its factor K is at least about 1: `gradient_norm` is the mean of the
-norm, K its largest value. `wasserstein` falls while the first digits appear and then hardly moves (docs/two-diffs.md).
+norm, K the largest that it has anywhere. `wasserstein` falls steeply while the first digits appear, and then slowly
+(docs/two-diffs.md).
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
@@ -39,7 +41,7 @@ Departures from the paper, for digits on a laptop in two minutes
                       dcgan.py; BatchNorm in G alone
     initial weights   their MNIST code: by the number of inputs and outputs of a layer      N(0, 0.1²)
     samples from      G                     the exponential moving average of G's weights
-The paper's own constants, on these networks:
+The paper's own constants, on these networks and with their first weights:
     python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 --width 64 \\
         --ema 0 --steps 200000
 

@@ -58,8 +58,9 @@ def test_logs_of_other_columns_leave_a_gap_and_no_log_is_refused(tmp_path):
 @pytest.mark.filterwarnings("error:constrained_layout")  # that the legend leaves no room for the curves
 def test_curves_of_many_runs_find_room(tmp_path):
     columns = [column(f"out/seeds/began-{seed}", seed=seed) for seed in range(14)]
-    columns[0].log = tmp_path / "log.csv"
-    columns[0].log.write_text("step,M\r\n50,1.0\r\n100,0.5\r\n", encoding="utf-8")
+    for seed, col in enumerate(columns):
+        col.log = tmp_path / f"{seed}.csv"
+        col.log.write_text(f"step,M\r\n50,{1 + seed}\r\n100,{2 + seed}\r\n", encoding="utf-8")
     comparison.draw_comparison(columns, tmp_path / "compare.png")
     middle = np.asarray(Image.open(tmp_path / "compare.png").convert("RGB"))[400:600, :300].astype(int)
     assert (middle[..., 2] - middle[..., 0] > 100).sum() > 100  # the first run's curve, in blue

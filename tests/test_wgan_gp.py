@@ -60,6 +60,16 @@ def test_points_lie_on_the_segments_with_one_epsilon_per_image(data_dir, tmp_pat
     torch.testing.assert_close(ratio, epsilon.double().expand_as(ratio), rtol=1e-4, atol=1e-4)
 
 
+def test_first_weights_give_D_a_gradient_of_a_few():
+    torch.manual_seed(0)
+    hp = wgan_gp.Hyperparameters(image_size=28, channels=1)
+    G, D = wgan_gp.Generator(hp), wgan_gp.Discriminator(hp)
+    for weight in (p for net in (G, D) for p in net.parameters() if p.dim() > 1):
+        assert weight.std().item() == pytest.approx(0.1, rel=0.15)
+    x, fake = torch.rand(16, 1, 28, 28) * 2 - 1, G(common.noise(16, hp.z_dim)).detach()
+    assert 1 < wgan_gp.gradient_penalty(D, x, fake, torch.rand(16, 1, 1, 1))[1].item() < 4
+
+
 def test_the_penalty_builds_no_graph_through_G():
     hp = wgan_gp.Hyperparameters(image_size=28, channels=1)
     G, D = wgan_gp.Generator(hp), wgan_gp.Discriminator(hp)

@@ -103,9 +103,8 @@ def draw_comparison(columns: list[Column], path: Path) -> None:
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
     if names:
-        lines = [Line2D([], [], **style) for style in styles]
-        labels = [drawable(column.name) for column in columns]
-        middle.legend(lines, labels, fontsize=7, ncols=len(columns), loc="outside upper left")
+        curves = {drawable(column.name): Line2D([], [], **styles[j]) for j, column in enumerate(columns) if logs[j]}
+        middle.legend(curves.values(), curves, fontsize=7, ncols=len(columns), loc="outside upper left")
     axes = below.subplots()
     axes.axis("off")
     keys = [key for key, value in columns[0].numbers.items() if isinstance(value, int | float)]
