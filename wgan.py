@@ -30,7 +30,8 @@ towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: 
 What to look for: after the first 250 steps, in which D's weights and the scale of f still grow, `wasserstein` in
 curves.png falls while the digits get better, here by a fifth. That is the paper's claim; it was the
 first GAN loss to do so, it says. The page docs/two-diffs.md shows how well it holds here, and the curves of
-dcgan.py beside it. (With colour pictures it did not hold: there `wasserstein` rose all the time.)
+dcgan.py beside it. (It does not always hold: in two of ten seeds `wasserstein` rose again, with colour pictures
+it rose all the time. In wgan_gp.py it holds better.)
 
 Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c
 and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is
