@@ -1,4 +1,4 @@
-"""BEGAN: an autoencoder as discriminator, and a controller that keeps the two players level.
+r"""BEGAN: an autoencoder as discriminator, and a controller that keeps the two players level.
 
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
@@ -69,12 +69,13 @@ easy to reconstruct, and such images easier still.
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of minutes needs a faster controller
     Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 3.5e-4: a slow D needs a high k (docs/LOG.md); β₁ 0:
-                                            momentum makes the players overshoot each other; halved when M stalls,
-                                            as in the paper (with these defaults it never does on MNIST)
+                                            momentum makes the players overshoot each other; β₂ 0.99: with 0.999 (and
+                                            lr_D 5e-4) L(G(z)) explodes in some runs; halved when M stalls, as in the
+                                            paper (with these defaults it never does on MNIST)
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, on these networks (patience and steps are ours):
-    python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 \\
+    python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 \
         --batch-size 16 --ema 0 --patience 3000 --steps 200000
 
 Run it:     python began.py

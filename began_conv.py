@@ -1,4 +1,4 @@
-"""BEGAN with the paper's convolutional networks, also for small colour images.
+r"""BEGAN with the paper's convolutional networks, also for small colour images.
 
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
@@ -34,13 +34,14 @@ and the number of D's filters.
                                             times as fast; clipped to [−1, 1]: L(G(z)) is large at first, and k would
                                             fall far
     Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes are lost;
-                                            β₁ 0: momentum makes the players overshoot each other
+                                            β₁ 0: momentum makes the players overshoot each other; β₂ 0.99 as in
+                                            began.py
     batch       16                          64
     head start  none                        D learns to draw for 400 steps, at G's rate
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, with the bounds, initial weights and controller of this file (patience and steps are ours;
 not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIST ended in a blank):
-    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \\
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 

@@ -1,4 +1,4 @@
-"""DCGAN: two convolutional networks play the original game.
+r"""DCGAN: two convolutional networks play the original game.
 
 The game    Goodfellow et al. 2014, *Generative Adversarial Nets*, https://arxiv.org/abs/1406.2661
 The players Radford, Metz, Chintala 2015, *Unsupervised Representation Learning with Deep Convolutional
@@ -26,9 +26,11 @@ Radford et al. found the networks that make this work with images (their section
 in place of pooling; BatchNorm, but neither on G's output nor on D's input; no fully connected hidden layers;
 ReLU in G with tanh at its end, LeakyReLU in D; initial weights from N(0, 0.02²); Adam with β₁ = 0.5.
 BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch at
-hand, and in a mixed one the verdict on an image would depend on images of the other kind.
+hand, and in a mixed one the verdict on an image would depend on images of the other kind. (The biases before it
+change nothing, as it subtracts the mean. In D they stand because wgan_gp.py, which has the same D without BatchNorm,
+needs them.)
 
-The guideline against fully connected layers is for their scenes of 64 px. For MNIST the authors' own code
+The paper gives the guideline against fully connected layers for deeper networks. For MNIST the authors' own code
 (github.com/Newmu/dcgan_code, folder mnist; it also tells both players the digit's class) has one in each player,
 and so do these networks: a few strided convolutions see strokes, a fully connected layer sees whether the strokes
 make a digit. Without it many samples here were no digits: FID, a distance to real ones, was 68 (width 32, 3000 steps).
@@ -47,7 +49,7 @@ Departures from the paper, for digits on a laptop in two minutes
     width             128 for images of 64×64; 64 in their MNIST code       16
     hidden            none; 1024 in their MNIST code                        512
     smallest map      4×4                   5×5 to 8×8, for digits 7×7 as in their MNIST code. With 4×4
-                                            recall was lower at 64 px (docs/LOG.md)
+                                            samples of 64 px were less varied (docs/LOG.md)
     kernels           5×5                   4×4: a stride of 2 divides it
     batch_size        128                   64: more updates per second
     lr                2e-4 for both         G 5e-3, D 1e-3: so the first digits appear earlier
@@ -55,7 +57,7 @@ Departures from the paper, for digits on a laptop in two minutes
     z_dim             100                   64
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, with the size of their MNIST networks (steps are ours):
-    python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \\
+    python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \
         --ema 0 --steps 50000
 
 Run it:     python dcgan.py

@@ -1,4 +1,4 @@
-"""f-GAN: the GAN game for any f-divergence, from one table.
+r"""f-GAN: the GAN game for any f-divergence, from one table.
 
 Nowozin, Cseke, Tomioka 2016, *f-GAN: Training Generative Neural Samplers using Variational Divergence
 Minimization*, https://arxiv.org/abs/1606.00709
@@ -10,12 +10,12 @@ How a convex function becomes a game, in four lines. With u = p(x)/q(x), data P 
     D_f(P‖Q) = E_Q[sup_t { u t − f*(t) }]                   put in: the best slope t at each x
              ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }          T from some class, such as a network's: only a bound
 
-The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t starts. The last line needs
-no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
+The *conjugate* f*(t) = sup_u { u t − f(u) } places the tangent of slope t: it is the line u t − f*(t). The last line
+needs no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
 output and the *output activation* g_f squeezes that into the domain of f*. (The code calls V `D`, as in the
 other scripts; its `F` is torch.nn.functional.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained T knows the
 density ratio: a T(x) above f'(1) says "more data than samples here". (For `gan` f'(1) is −log 2: V = 0, σ(V) = ½.) The
-generator then lowers the bound: formula (6), θ and ω being the weights of G and V,
+generator then lowers the bound: formula (7), θ and ω being the weights of G and V,
 
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]           V: ascend F.   G: descend F.
 
@@ -29,7 +29,7 @@ fits one Gaussian to a mixture of two):
     reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
     jeffreys               kl + reverse_kl: both punishments
     jensen_shannon, gan, squared_hellinger, total_variation  bounded: no x can cost more than a constant
-    alpha                  from reverse_kl (α → 0) over squared_hellinger·2 (α = ½) to kl (α → 1) and beyond
+    alpha                  from reverse_kl (α → 0) through 2·squared_hellinger (α = ½) to kl (α → 1) and beyond
     jensen_shannon_weighted  data weighted by π, samples by 1 − π
 What all of them really did on MNIST is in docs/divergences.md, with numbers and pictures.
 
@@ -42,18 +42,18 @@ Departures from the paper's MNIST experiment (section 4 and its appendix)
     G                 100→1200→1200→784     z_dim→512→512→784: a third of the time per step
     G's output        sigmoid               tanh, for images in [−1, 1] as in the other scripts
     batch             4096                  64: many small steps win when time is short
-    Adam              2e-4, β₁ 0.5          1e-3, β₁ 0: momentum makes the two players overshoot each other
+    Adam              2e-4, β₁ 0.5          1e-3, β₁ 0: momentum makes the two players overshoot each other; β₂ 0.99
     G's objective     practical (3.2)       minimax: better here (docs/divergences.md)
     V's output        o, the last layer's   asinh o: o near 0, ±log|2o| far from it, so that the exponentials in the
                                             table grow only as fast as o; V can still take every value
     V's loss          −F                    −F + 0.01 E o²: where g_f is flat (total_variation, far from 0) F gives no
-                                            gradient that leads V back, and this does (the drift term of Karras et
-                                            al. 2017, arXiv 1710.10196)
+                                            gradient that leads V back, and this does (like the drift term of Karras
+                                            et al. 2017, arXiv 1710.10196, which is on real images alone)
     V's start         scale 0.005           He initialisation (1502.01852), the last layer's near 0: without it kl and
                                             squared_hellinger fail
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, with V's output and initial weights of this file, and G's tanh:
-    python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \\
+    python fgan.py --divergence kl --generator-objective practical --G-hidden 1200 --V-hidden 240 --z-dim 100 \
         --batch-size 4096 --lr 2e-4 --betas 0.5 0.999 --ema 0 --drift 0
 
 Run it:     python fgan.py
@@ -348,12 +348,12 @@ def choose_divergence(hp: Hyperparameters) -> Divergence:
 
 
 def critic_loss(divergence: Divergence, v_real: Tensor, v_fake: Tensor) -> Tensor:
-    """−F = E f*(g_f(V(G(z)))) − E g_f(V(x)), formula (6) with its sign changed. v_real, v_fake: V's outputs."""
+    """−F = E f*(g_f(V(G(z)))) − E g_f(V(x)), formula (7) with its sign changed. v_real, v_fake: V's outputs."""
     return divergence.composite(v_fake).mean() - divergence.activation(v_real).mean()
 
 
 def drift(v: Tensor) -> Tensor:
-    """E o² for V's outputs v = asinh o: next to nothing while V is small, and never flat."""
+    """E o² for V's outputs v = asinh o: next to nothing while V is small, steep where V is far from 0."""
     return v.sinh().square().mean()
 
 
@@ -397,7 +397,7 @@ def train(hp: Hyperparameters) -> None:
         run.log(bound=-loss_D, loss_G=loss_G, T_real=T_real, T_fake=T_fake)
 
 
-# The convolutional pair (--network conv): strided convolutions as in wgan_gp.py, without hidden layers.
+# The convolutional pair (--network conv): strided convolutions as in wgan_gp.py, no fully connected hidden layer.
 
 
 def stages(size: int) -> int:

@@ -1,10 +1,11 @@
-"""WGAN: a critic instead of a judge, kept Lipschitz by clipping its weights; a loss that means something.
+r"""WGAN: a critic instead of a judge, kept Lipschitz by clipping its weights; a loss that means something.
 
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
 The minimax form of dcgan.py's game reduces the Jensen-Shannon divergence. Where data and samples do not overlap, that
-is constant (log 2) and gives no gradient; and two sets of few dimensions hardly overlap in a space of 784. (dcgan.py
-learns all the same: its D is never at its best, and its G has the non-saturating loss.)
+is constant (log 2) and gives no gradient. And images fill only a thin surface in the space of their 784 pixels: two
+such surfaces hardly overlap. (dcgan.py learns all the same: its D is never at its best, and its G has the
+non-saturating loss.)
 The Wasserstein-1 distance is the least work that turns one distribution into the other, mass times the distance that
 it is moved. It still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of
 the paper; P the data, Q the samples) it is
@@ -49,16 +50,18 @@ about this variance, so D can see when a batch varies less. (With digits it cost
 
 Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
-    n_critic          5; 100 in the first 25 steps and in every 500th (their code)      1: in two minutes more
-                      steps of G bring more than a better critic
+    n_critic          5; in their code 100  1: in two minutes more steps of G bring more than a better critic
+                      in the first 25 steps
+                      and in every 500th
     c                 0.01                  0.05: a better FID than 0.02, level with 0.1 (docs/LOG.md)
     lr of RMSProp     5e-5 for both         G 2e-3, D 1e-3
     networks          of DCGAN, 64 px       those of dcgan.py; above 32 px a larger ε in D's
                                             last BatchNorm
-    z_dim             100                   64
+    z                 100 numbers, in their 64 numbers from U(−1, 1), as in the other scripts
+                      code normal
     samples from      G                     the exponential moving average of G's weights
 The paper's own constants, on these networks:
-    python wgan.py --n-critic 5 --c 0.01 --lr-G 5e-5 --lr-D 5e-5 --batch-size 64 --z-dim 100 --width 64 --ema 0 \\
+    python wgan.py --n-critic 5 --c 0.01 --lr-G 5e-5 --lr-D 5e-5 --batch-size 64 --z-dim 100 --width 64 --ema 0 \
         --steps 100000
 
 Run it:     python wgan.py
@@ -216,7 +219,7 @@ def train(hp: Hyperparameters) -> None:
             loss_D.backward()
             common.average_gradients(D)  # over the processes, if there are several
             opt_D.step()
-            for weight in D.parameters():  # bounded weights bound the slope of D
+            for weight in D.parameters():  # so D's values stay bounded
                 weight.detach().clamp_(-hp.c, hp.c)
 
         # G: maximise  E D(G(z))

@@ -1,4 +1,4 @@
-"""WGAN-GP: the Wasserstein critic again, kept Lipschitz by a penalty on its gradient.
+r"""WGAN-GP: the Wasserstein critic again, kept Lipschitz by a penalty on its gradient.
 
 Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, *Improved Training of Wasserstein GANs*,
 https://arxiv.org/abs/1704.00028
@@ -34,15 +34,20 @@ Departures from the paper, for digits on a laptop in two minutes
                       the paper             here
     n_critic          5                     1: in two minutes more steps of G bring more
     lr of Adam        1e-4 for both         2e-3 for both
-    betas             (0, 0.9); β₁ 0.5 in their MNIST code                  (0, 0.9)
-    batch_size        64; 50 in their MNIST code                            64
     z                 128 numbers, normal   64 numbers from U(−1, 1), as in the other scripts
-    networks          their MNIST code: width 64, no fully connected hidden layer, no BatchNorm        those of
-                      dcgan.py; BatchNorm in G alone
-    initial weights   their MNIST code: by the number of inputs and outputs of a layer      N(0, 0.1²)
+    networks          their MNIST code: 64  those of dcgan.py; BatchNorm in G alone
+                      wide, no BatchNorm,
+                      no fully connected
+                      hidden layer
+    images            their MNIST code:     [−1, 1], by a tanh; D's gradient is per unit of this scale
+                      [0, 1], by a sigmoid
+    initial weights   their MNIST code: by  N(0, 0.1²)
+                      a layer's inputs and
+                      outputs
     samples from      G                     the exponential moving average of G's weights
+The betas and the batch size are the paper's. (Their MNIST code has β₁ 0.5 and batches of 50.)
 The paper's own constants, on these networks and with their first weights:
-    python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 --width 64 \\
+    python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 --width 64 \
         --ema 0 --steps 200000
 
 Run it:     python wgan_gp.py

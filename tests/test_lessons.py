@@ -17,7 +17,7 @@ every_script = pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_is_one_lesson():
     for script in SCRIPTS:
         text = (ROOT / f"{script}.py").read_text(encoding="utf-8")
-        assert text.startswith('"""')
+        assert text.startswith('r"""')  # raw, so that the commands can be copied from the file as they stand
         for part in ("Departures from the paper", "Run it:", "The paper's own constants"):
             assert part in text, (script, part)
         order = ["class Hyperparameters", "class Generator", "class Discriminator", "def train", "if __name__"]
