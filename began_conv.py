@@ -273,7 +273,8 @@ def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
     optimizer = torch.optim.Adam(D.parameters(), run.hp.lr_G, run.hp.betas, fused=True)
     for _ in range(steps):
         optimizer.zero_grad()
-        reconstruction_loss(D, run.real(), run.hp.eta).backward()
+        with common.autocast(run.device, run.bfloat16):
+            reconstruction_loss(D, run.real(), run.hp.eta).backward()
         common.average_gradients(D)
         optimizer.step()
 

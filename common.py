@@ -1,12 +1,12 @@
 """What all lessons need, and no paper is about: real images, noise, pictures, a run from its first step to its last.
 
     load_images          a Dataset: MNIST (or its offline digits), others, a folder of images; uint8 N×C×H×W
-    noise, generate      sampling: z, and G's images for it (noise_from_seed: always the same z)
+    noise, generate      sampling: z, and G's images for it (noise_from_seed: always the same z; generate_uint8)
     grid                 images side by side, as a picture
     Options              the flags that all scripts share
     main                 the command line: a script's hyperparameters from flags, then train or sample
     Run                  one training: real(), noise(), epsilon(), steps(), log()
-    EMA, frozen, average_gradients, mean_over_processes    what the steps of several scripts use
+    EMA, average_gradients, mean_over_processes, autocast    what the steps of several scripts use
 
 Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
 What happens behind these lines (files, checkpoints, signals …) is in workshop/, a small file for each subject:
@@ -36,7 +36,7 @@ from workshop.ema import EMA
 from workshop.errors import UserError, flag, require
 from workshop.files import can_be_a_path, write_by
 from workshop.folders import load_folder
-from workshop.machine import choose_device, prepare_machine, use_bfloat16
+from workshop.machine import autocast, choose_device, prepare_machine, use_bfloat16
 from workshop.pictures import save_picture, to_float, to_uint8
 from workshop.processes import (
     average_gradients,
@@ -55,6 +55,7 @@ from workshop.terminal import how_to_resume, progress_bar, read_flags, say, wher
 
 __all__ = [
     "EMA",
+    "autocast",
     "average_gradients",
     "flag",
     "mean_over_processes",
@@ -123,6 +124,9 @@ class Options:
         for name in ("out", "data_dir"):
             value = getattr(self, name)
             require(can_be_a_path(value), flag(name), repr(value), "the name of a folder")
+        if self.data not in BUILT_IN:  # else the run's own pictures would be training images
+            inside = Path(self.out).resolve().is_relative_to(Path(self.data).resolve())
+            require(not inside, "--out", self.out, f"outside of --data {self.data}")
 
 
 def load_images(
@@ -160,6 +164,11 @@ def generate(G: nn.Module, z: Tensor, batch: int = 500) -> Tensor:
     return images
 
 
+def generate_uint8(G: nn.Module, z: Tensor) -> Tensor:
+    """The same as uint8 on the CPU. As floats, 10,000 colour images of 256 px would need 8 GB."""
+    return torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
+
+
 def grid(images: Tensor, columns: int = 0) -> Image.Image:
     """Images side by side, square unless `columns` says otherwise; small ones enlarged by a whole factor.
 
@@ -172,19 +181,6 @@ def grid(images: Tensor, columns: int = 0) -> Image.Image:
     images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     picture = make_grid(images, nrow=columns, padding=2, pad_value=128)
     return Image.fromarray(picture.permute(1, 2, 0).numpy())
-
-
-@contextlib.contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Within, what is computed lets gradients through the network but gives none to its parameters."""
-    learning = [weight for weight in network.parameters() if weight.requires_grad]  # a layer may be frozen for good
-    for weight in learning:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in learning:
-            weight.requires_grad_(True)
 
 
 class Run:
@@ -212,8 +208,8 @@ class Run:
         self.images = self.dataset.images.to(self.device) if in_memory else self.dataset.images
         self.checkpoint = read_checkpoint(self.folder, self.script) if hp.resume else None
         if self.checkpoint is not None:
-            refuse_other_run(self.checkpoint, fixed(hp), hp.steps, self.dataset.source, self.folder)
-        about = {"script": self.script, "data": self.dataset.source}
+            refuse_other_run(self.checkpoint, fixed(hp), hp.steps, self.dataset.source, len(self.images), self.folder)
+        about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
         self.step, self.seconds = 0, 0.0
@@ -265,8 +261,7 @@ class Run:
             with progress_bar(self.hp.steps, self.step) as bar, signals_noted() as noted:
                 while self.step < self.hp.steps and not stop:
                     seed_everything(self.hp.seed, self.step + 1)
-                    # No cache of cast weights: it would go stale when an optimizer changes them
-                    with torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False):
+                    with autocast(self.device, self.bfloat16):
                         yield self.step + 1
                     self.step += 1
                     self.seconds = time.perf_counter() - started
@@ -339,7 +334,7 @@ def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: 
     device, folder = choose_device(hp.device), Path(hp.out)
     G, theirs = load_generator(read_checkpoint(folder, script), Hyperparameters, Generator, device)
     z = noise_from_seed(hp.sample_seed, hp.sample, theirs.z_dim).to(device)
-    images = torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
+    images = generate_uint8(G, z)
     write_by(folder / "samples.npz", lambda file: np.savez_compressed(file, images.permute(0, 2, 3, 1).numpy()))
     save_picture(grid(images[:100]), folder / "samples.png")
     say(f"{len(images)} images: {folder / 'samples.npz'}, {folder / 'samples.png'}")

@@ -138,11 +138,11 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
     count = max(options.samples, PARZEN_SAMPLES) if options.kde else options.samples
     z = common.noise_from_seed(options.sample_seed, count, hp.z_dim).to(device)
-    images = common.to_uint8(common.generate(G, z))
+    images = common.generate_uint8(G, z)
     lines = torch.stack(
         [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
     )
-    between = common.to_uint8(common.generate(G, lines)).view(2, 12, *images.shape[1:])
+    between = common.generate_uint8(G, lines).view(2, 12, *images.shape[1:])
     run = {name: checkpoint[name] for name in ("script", "hyperparameters", "step")} | {"log": path / "log.csv"}
     return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run)
 

@@ -223,10 +223,9 @@ def train(hp: Hyperparameters) -> None:
                 weight.detach().clamp_(-hp.c, hp.c)
 
         # G: maximise  E D(G(z))
-        with common.frozen(D):  # gradients pass through D to G, D's weights get none
-            loss_G = generator_loss(D(G(run.noise())))
+        loss_G = generator_loss(D(G(run.noise())))
         opt_G.zero_grad()
-        loss_G.backward()
+        loss_G.backward(inputs=list(G.parameters()))  # through D to G; D's weights get no gradients
         common.average_gradients(G)
         opt_G.step()
         ema.update(step)

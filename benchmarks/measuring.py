@@ -51,7 +51,8 @@ def watch(script: str, look: Callable[[common.Run, dict], None], **settings) -> 
     class Watched(common.Run):
         def log(self, **values) -> None:
             super().log(**values)
-            with torch.autocast(self.device.type, enabled=False):  # whatever it measures, it measures in float32
+            # Whatever it measures, it measures in float32
+            with torch.autocast(self.device.type, enabled=False) if self.bfloat16 else contextlib.nullcontext():
                 look(self, values)
 
     train(script, Watched, **settings)
@@ -59,7 +60,8 @@ def watch(script: str, look: Callable[[common.Run, dict], None], **settings) -> 
 
 def images_of(run: common.Run, count: int) -> Tensor:
     """What the run's generator makes now, uint8; always of the same noise."""
-    return common.to_uint8(run.samples(0, count))
+    z = common.noise_from_seed(0, count, run.hp.z_dim).to(run.device)
+    return common.generate_uint8(run.parts.get("G_ema", run.parts["G"]), z)
 
 
 @functools.cache
@@ -90,7 +92,8 @@ def machine(device: torch.device) -> str:
     model = "CPU"
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        model = next(named, model)  # ARM processors give no name
     return f"{model}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 

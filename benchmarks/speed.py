@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import common
 from benchmarks import textbook
 from benchmarks.measuring import SCRIPTS, Enough, machine, quiet, save, train
-from workshop.machine import choose_device_to_measure, use_bfloat16
+from workshop.machine import autocast, choose_device_to_measure, use_bfloat16
 from workshop.terminal import read_flags
 
 KINDS = ("loop", "bare", "textbook")
@@ -137,7 +137,7 @@ class Bare(common.Run):
     def steps(self, **parts):
         self.batch = super().real(), super().noise(), super().epsilon()
         for step in itertools.count(1):
-            with torch.autocast(self.device.type, torch.bfloat16, self.bfloat16, cache_enabled=False):
+            with autocast(self.device, self.bfloat16):
                 yield step
 
     def real(self) -> Tensor:

@@ -209,6 +209,15 @@ def test_a_weight_that_is_not_finite_is_named():
         checkpoints.require_finite({"G": net}, 3)
 
 
+def test_a_tensor_that_is_learned_is_put_back_and_one_of_another_shape_is_refused(tmp_path):
+    scale = torch.ones(2, requires_grad=True)
+    checkpoints.restore_parts({"scale": scale}, {"state": {"scale": torch.tensor([3.0, 4.0])}})
+    assert scale.tolist() == [3, 4]
+    assert scale.requires_grad
+    with pytest.raises(ValueError, match=r"scale has shape \(2,\), in the checkpoint \(\)"):
+        checkpoints.restore_parts({"scale": scale}, {"state": {"scale": torch.tensor(5.0)}})
+
+
 def test_a_part_that_no_checkpoint_holds_is_refused():
     net = nn.Linear(1, 1)
     optimizer = torch.optim.Adam(net.parameters())
@@ -222,6 +231,11 @@ def test_what_a_resumed_run_must_be_given_can_be_typed():
     ours = {"betas": (0.5, 0.9), "skip": True, "data": "mnist", "seed": 1}
     checkpoint = {"hyperparameters": theirs, "data": "mnist", "step": 1}
     with pytest.raises(UserError, match=r"was made with --betas 0.0 0.9 --no-skip --data 'my pics': give the same"):
-        checkpoints.refuse_other_run(checkpoint, ours, 9, "mnist", Path("run"))
+        checkpoints.refuse_other_run(checkpoint, ours, 9, "mnist", 10, Path("run"))
     with pytest.raises(UserError, match="is older than --drift: start anew"):
-        checkpoints.refuse_other_run(checkpoint, {**ours, "drift": 1}, 9, "mnist", Path("run"))
+        checkpoints.refuse_other_run(checkpoint, {**ours, "drift": 1}, 9, "mnist", 10, Path("run"))
+    checkpoints.refuse_other_run(checkpoint, theirs, 9, "mnist", 10, Path("run"))  # an older one names no number
+    with pytest.raises(UserError, match="learned from 8 images of mnist; now there are 10: start anew"):
+        checkpoints.refuse_other_run({**checkpoint, "images": 8}, theirs, 9, "mnist", 10, Path("run"))
+    with pytest.raises(UserError, match="is at step 9 already, and --steps is 5: give 9 or more"):
+        checkpoints.refuse_other_run({**checkpoint, "step": 9}, theirs, 5, "mnist", 10, Path("run"))

@@ -46,18 +46,18 @@ def test_generate_uses_eval_mode_and_restores_it():
     assert all(torch.equal(v, before[k]) for k, v in G.state_dict().items())
 
 
-def test_frozen_lets_gradients_through_but_gives_none():
-    D = nn.Linear(3, 1)
-    x = torch.randn(2, 3, requires_grad=True)
-    with common.frozen(D):
-        D(x).sum().backward()
-    assert D.weight.grad is None
-    assert torch.equal(x.grad, D.weight.detach().expand(2, 3))
-    assert all(p.requires_grad for p in D.parameters())
-    D.bias.requires_grad_(False)  # frozen for good
-    with common.frozen(D):
-        pass
-    assert [name for name, p in D.named_parameters() if p.requires_grad] == ["weight"]
+def test_generate_uint8_is_the_same_in_bytes():
+    G, z = nn.Sequential(nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)), nn.Tanh()), torch.randn(1100, 2)
+    assert torch.equal(common.generate_uint8(G, z), common.to_uint8(common.generate(G, z)))
+
+
+def test_a_run_must_not_lie_among_its_own_training_images(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for data, out in (("photos", "photos/run"), (".", "out/dcgan"), ("photos", "photos")):
+        with pytest.raises(ValueError, match=f"--out {out}: must be outside of --data {re.escape(data)}"):
+            common.Options(data=data, out=out)
+    common.Options(data="photos", out="photos-run")
 
 
 WRONG = [

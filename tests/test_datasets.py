@@ -130,8 +130,8 @@ def test_one_download_at_a_time(tmp_path, monkeypatch):
             found.append(len(busy))
             busy.pop()
 
-    monkeypatch.setattr(datasets, "answers", lambda url: True)
-    threads = [threading.Thread(target=lambda: datasets.download(Slow, tmp_path, "")) for _ in range(3)]
+    monkeypatch.setattr(datasets, "no_answer", lambda urls: "")
+    threads = [threading.Thread(target=lambda: datasets.download(Slow, tmp_path, [])) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,10 +1,12 @@
 """The log by itself: rows are means over an interval, files follow, a value that is not finite is named."""
 
 import csv
+from pathlib import Path
 
 import pytest
 import torch
 
+from workshop import files
 from workshop.errors import Diverged, UserError
 from workshop.log import Log
 
@@ -125,3 +127,27 @@ def test_a_changed_script_does_not_go_on_in_the_old_columns(tmp_path):
     second.restore(first.state())
     with pytest.raises(UserError, match=r"run\.log: loss, norm after loss: .* without --resume"):
         second.note({"loss": 1.0, "norm": 2.0})
+
+
+def test_a_value_that_is_no_single_number_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"run\.log: loss has shape \(2,\): give one number"):
+        Log(tmp_path, every=1).note({"loss": torch.zeros(2)})
+
+
+def test_rows_wait_while_another_program_holds_the_file(tmp_path, monkeypatch, capsys):
+    """As Excel does on Windows: nothing ends, nothing is lost, and it is said once."""
+    log = Log(tmp_path, every=1)
+    for step in range(1, 6):
+        log.note({"loss": float(step)})
+        with monkeypatch.context() as held:
+            if step in (2, 3, 4):
+                held.setattr(Path, "open", refuse)
+                held.setattr(files.os, "replace", refuse)
+                held.setattr(files.time, "sleep", lambda seconds: None)
+            log.write_row(step)
+    assert [row[0] for row in rows_of(tmp_path)] == ["step", "1", "2", "3", "4", "5"]
+    assert capsys.readouterr().out.count("close it where it is open") == 1
+
+
+def refuse(*arguments, **keywords):
+    raise PermissionError(13, "Permission denied")

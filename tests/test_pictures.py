@@ -3,6 +3,7 @@
 import torch
 
 import common
+from workshop import pictures
 
 
 def test_float_and_back():
@@ -12,3 +13,8 @@ def test_float_and_back():
     assert values.max() == 1
     assert torch.equal(common.to_uint8(values), every)
     assert common.to_uint8(torch.tensor([-5.0, 5.0])).tolist() == [0, 255]
+
+
+def test_no_frames_make_no_animation(tmp_path):
+    pictures.save_animation([], tmp_path / "training.gif")
+    assert not list(tmp_path.iterdir())

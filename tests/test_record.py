@@ -3,10 +3,14 @@
 import itertools
 from pathlib import Path
 
+import pytest
+import torch
 from conftest import TINY, tensors
 
 import common
 from workshop import checkpoints, ema, log
+from workshop.errors import UserError
+from workshop.record import Record
 from workshop.terminal import quote
 
 
@@ -64,3 +68,27 @@ def test_the_command_that_comes_next_knows_the_data_folder(command_line, tmp_pat
     (tmp_path / "data").mkdir()
     _, out, _ = command_line("fgan", *TINY, data=False)
     assert "--data-dir" not in out.split("next:", 1)[1]
+
+
+def test_a_hyperparameter_that_no_checkpoint_could_give_back_is_refused_at_the_start(command_line, tmp_path):
+    import dcgan
+
+    hp = dcgan.Hyperparameters(steps=1, out=str(tmp_path / "run"))
+    hp.betas = [0.0, 0.9]
+    with pytest.raises(UserError, match="hyperparameter betas is a list: make it a number, a text or a tuple"):
+        Record(hp, {}, {}, None, None, torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_last_pictures_of_a_run_that_went_on_are_drawn_anew(command_line, tmp_path, monkeypatch):
+    """Stopped while they are drawn: what is there from its earlier end does not count as drawn."""
+    assert command_line("dcgan", *TINY)[0] == 0
+    flags = ("dcgan", *TINY[2:], "--steps", 8, "--resume")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Record, "finish", lambda record, step, seconds: None)
+        assert command_line(*flags)[0] == 0
+    assert not (tmp_path / "out/dcgan/training.gif").exists()
+    (tmp_path / "out/dcgan/samples.png").unlink()
+    assert command_line(*flags)[0] == 0
+    assert (tmp_path / "out/dcgan/training.gif").exists()
+    assert (tmp_path / "out/dcgan/samples.png").exists()

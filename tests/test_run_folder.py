@@ -12,7 +12,7 @@ from conftest import TINY, wait_for
 
 import common
 import fgan
-from workshop.run_folder import take_folder
+from workshop.run_folder import refuse_to_delete_more, take_folder
 
 
 def test_running_twice_keeps_the_first_run(command_line, tmp_path):
@@ -33,6 +33,29 @@ def test_a_folder_that_is_no_run_is_left_alone(command_line, tmp_path):
     assert code == 1
     assert "thesis holds something" in err
     assert (tmp_path / "thesis" / "log.csv").read_text(encoding="utf-8") == "precious"
+
+
+def test_overwrite_deletes_nothing_that_no_run_has_written(command_line, tmp_path):
+    assert command_line("dcgan", *TINY)[0] == 0
+    notes = tmp_path / "out/dcgan/notes.txt"
+    notes.write_text("precious")
+    code, _, err = command_line("dcgan", *TINY, "--overwrite")
+    assert code == 1
+    assert f"{Path('out/dcgan/notes.txt')} is of no run, and --overwrite would delete it" in err
+    assert notes.read_text(encoding="utf-8") == "precious"
+    assert command_line("dcgan", *TINY)[0] == 0
+    assert (tmp_path / "out/dcgan.1/notes.txt").exists()
+
+
+def test_overwrite_deletes_all_that_a_run_and_its_evaluation_write(command_line, data_dir, monkeypatch, tmp_path):
+    assert command_line("dcgan", *TINY, "--tensorboard")[0] == 0
+    assert command_line("dcgan", "--sample", 120)[0] == 0
+    run = tmp_path / "out/dcgan"
+    for name in ("metrics.json", "evaluate.png", "samples.metrics.json", "samples.evaluate.png", ".log.csv.7.part"):
+        (run / name).write_text("")
+    refuse_to_delete_more(run)
+    assert command_line("dcgan", *TINY, "--overwrite")[0] == 0
+    assert not (run / "metrics.json").exists()
 
 
 def test_an_out_that_can_not_be_written(command_line, tmp_path):

@@ -13,6 +13,8 @@ from workshop.terminal import quote
 
 CHECKPOINT = "checkpoint.pt"
 
+PLAIN = str | int | float | tuple | None  # what a hyperparameter may be
+
 Parts = dict[str, nn.Module | Optimizer | Tensor]
 """Whatever changes while learning, by name: networks, optimizers, tensors."""
 
@@ -50,7 +52,11 @@ def restore_parts(parts: Parts, checkpoint: dict) -> None:
         elif isinstance(part, Optimizer):
             part.load_state_dict(checkpoint["optimizers"][name])
         else:
-            part.copy_(checkpoint["state"][name])
+            kept = checkpoint["state"][name]
+            if kept.shape != part.shape:  # copy_ would repeat a smaller one
+                raise ValueError(f"{name} has shape {tuple(part.shape)}, in the checkpoint {tuple(kept.shape)}")
+            with torch.no_grad():  # it may be learned
+                part.copy_(kept)
 
 
 def read_checkpoint(folder: Path, script: str | None) -> dict:
@@ -73,7 +79,7 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     needed = {"script": str, "data": str, "step": int, "hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
-    if not all(isinstance(value, str | int | float | tuple | None) for value in checkpoint["hyperparameters"].values()):
+    if not all(isinstance(value, PLAIN) for value in checkpoint["hyperparameters"].values()):
         raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
     if "G_average" in checkpoint["networks"]:
         raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
@@ -84,10 +90,10 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     return checkpoint
 
 
-def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, folder: Path) -> None:
+def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, images: int, folder: Path) -> None:
     """A resumed run must be the same run: raises UserError naming what differs.
 
-    ours: the hyperparameters that may not change; steps: to do in all; data: what the images are.
+    ours: the hyperparameters that may not change; steps: to do in all; data: what the images are; images: how many.
     """
     theirs = checkpoint["hyperparameters"]
     if unknown := [flag(name) for name in ours if name not in theirs]:
@@ -99,8 +105,12 @@ def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, folder
         )
     if checkpoint["data"] != data:
         raise UserError(f"the run in {folder} learned from {checkpoint['data']}; now there is {data}: see --data-dir")
-    if checkpoint["step"] > steps:
-        raise UserError(f"the run in {folder} is at step {checkpoint['step']} already, and --steps is {steps}")
+    if (before := checkpoint.get("images", images)) != images:  # checkpoints of before 2026-11-27 do not say
+        raise UserError(
+            f"the run in {folder} learned from {before} images of {data}; now there are {images}: start anew"
+        )
+    if (done := checkpoint["step"]) > steps:
+        raise UserError(f"the run in {folder} is at step {done} already, and --steps is {steps}: give {done} or more")
 
 
 def as_flag(name: str, value: object) -> list[str]:

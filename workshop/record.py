@@ -1,5 +1,6 @@
 """What a run leaves in its folder, and when: rows of the log, grids, checkpoints, curves. Not here: the training."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from workshop.board import Board
-from workshop.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
+from workshop.checkpoints import CHECKPOINT, PLAIN, Parts, require_finite, restore_parts, save_checkpoint
 from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
 from workshop.pictures import save_animation, save_picture, to_uint8
@@ -41,6 +42,10 @@ class Record:
         self.hp, self.parts, self.folder = hp, parts, Path(hp.out)
         self.samples, self.grid = samples, grid
         self.about = {**about, "hyperparameters": dataclasses.asdict(hp)}
+        for name, value in self.about["hyperparameters"].items():
+            if not isinstance(value, PLAIN):
+                kind = type(value).__name__
+                raise UserError(f"hyperparameter {name} is a {kind}: make it a number, a text or a tuple of such")
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
@@ -61,6 +66,9 @@ class Record:
     def begin(self, step: int) -> None:
         """Before the first step, or after `step` steps that are restored."""
         self.log.start_file()
+        if rank() == 0:  # of an earlier end of this run; without it the run counts as unfinished until finish()
+            with contextlib.suppress(OSError):  # on Windows a viewer may hold it
+                (self.folder / "training.gif").unlink(missing_ok=True)
         for line in self.spread.remarks(self.hp.batch_size):
             say(line)
         if self.hp.tensorboard and rank() == 0:
@@ -97,7 +105,7 @@ class Record:
                 self.board.picture(picture, step)
 
     def save_checkpoint(self, step: int, seconds: float) -> None:
-        """checkpoint.pt, if all that it would hold is finite."""
+        """checkpoint.pt, if all weights and all logged values are finite."""
         self.log.fetch(step)
         require_finite(self.parts, step)
         if rank() == 0:
@@ -135,8 +143,10 @@ class Record:
             say(f"next: {quote(['python', *words])}")
 
     def close(self) -> None:
-        """However the run has ended: give the folder back, let TensorBoard write what it still holds."""
-        if self.lock is not None:
-            self.lock.release()
-        if self.board is not None:
-            self.board.close()
+        """However the run has ended: let TensorBoard write what it still holds, give the folder back."""
+        try:
+            if self.board is not None:
+                self.board.close()
+        finally:
+            if self.lock is not None:
+                self.lock.release()

@@ -10,6 +10,8 @@ from workshop.errors import UserError, first_line
 from workshop.files import make_folder, write_file
 
 HYPERPARAMETERS = "hyperparameters.json"
+OF_A_RUN = (HYPERPARAMETERS, "checkpoint.pt", "log.csv", "curves.png", "samples", "samples.*", "training.gif")
+BESIDE_IT = ("metrics.json", "evaluate.png", "events.out.tfevents.*", ".*.part", ".DS_Store", "Thumbs.db")
 
 
 def take_folder(folder: Path, hyperparameters: bytes, resume: bool, overwrite: bool) -> filelock.FileLock:
@@ -41,6 +43,7 @@ def make_room(folder: Path, overwrite: bool) -> None:
         if is_run and Path.cwd().is_relative_to(place):
             raise UserError(f"{folder} holds a run and is where you stand: go elsewhere or choose another --out")
         if is_run and overwrite:
+            refuse_to_delete_more(folder)
             going = place.with_name(f".{place.name}.deleted")  # moved first: half a run would be no run
             shutil.rmtree(going, ignore_errors=True)
             place.rename(going)
@@ -52,6 +55,16 @@ def make_room(folder: Path, overwrite: bool) -> None:
             print(f"the earlier run in {folder} is now {shown} (to delete such runs: --overwrite)")
     except OSError as error:  # such as a file that another program holds open
         raise UserError(f"the run in {folder} can't be moved: {first_line(error)}: choose another --out") from error
+
+
+def refuse_to_delete_more(folder: Path) -> None:
+    """Raise UserError if something lies in the folder of a run that no run has written."""
+    for path in sorted(folder.iterdir()):
+        if not any(path.match(name) for name in (*OF_A_RUN, *BESIDE_IT)):
+            raise UserError(
+                f"{path} is of no run, and --overwrite would delete it: take it out, or leave --overwrite away"
+                " (then the folder is moved aside)"
+            )
 
 
 def lock_folder(folder: Path) -> filelock.FileLock:
