@@ -10,7 +10,7 @@ import torch
 from scipy.stats import spearmanr
 
 import common
-from benchmarks.measuring import Enough, images_of, save, score, side_by_side, watch
+from benchmarks.measuring import Enough, command, images_of, save, score, side_by_side, watch
 from workshop.report import mean_and_deviation
 from workshop.terminal import read_flags
 
@@ -50,6 +50,7 @@ def estimate_and_fid(task: tuple[str, int, Options]) -> tuple[list[float], list[
     return estimates, fids
 
 
+@command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.correlation", __doc__)
     tasks = [(script, seed, options) for seed in range(options.seeds) for script in WASSERSTEIN]

@@ -4,7 +4,6 @@ python -m benchmarks.faults path/to/folder            half of the images against
 python -m benchmarks.faults mnist out/seeds/*-0       … and the samples of runs, beside the classifier's FID
 """
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,10 +14,12 @@ from torch import Tensor
 
 import common
 import evaluate
+from benchmarks.measuring import command
 from workshop.datasets import BUILT_IN
 from workshop.errors import UserError
 from workshop.metrics import fid
 from workshop.random_features import random_features
+from workshop.reference import drawn
 from workshop.terminal import read_flags
 
 CPU = torch.device("cpu")
@@ -112,7 +113,7 @@ def faults(options: Options) -> None:
     images = common.load_images(
         options.data, options.data_dir, 0 if options.data in BUILT_IN else options.image_size
     ).images
-    images = images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: 2 * options.samples]]
+    images = drawn(images, 2 * options.samples)
     theirs, real = images.split(len(images) // 2)[:2]
     features, columns = random_features(theirs, CPU), {"fid_random": {}, "sliced Wasserstein": {}}
     for name, ours in with_faults(real).items():
@@ -133,28 +134,21 @@ def compare_runs(options: Options) -> None:
                 raise UserError(
                     f"{options.data} has no labels, so there is no second FID to compare with: name no runs"
                 )
-            chosen = torch.randperm(len(known.train.images), generator=torch.Generator().manual_seed(0))[: len(samples)]
-            real = known.train.images[chosen]
-        pairs.append(
-            (
-                fid(known.features(real)[0], known.features(samples)[0]),
-                fid(random_features(real, CPU), random_features(samples, CPU)),
-            )
-        )
+            real = drawn(known.train.images, len(samples))
+            features, random = known.features(real)[0], random_features(real, CPU)
+        pairs.append((fid(features, known.features(samples)[0]), fid(random, random_features(samples, CPU))))
         print(f"{run}: fid {pairs[-1][0]:.4g}, fid_random {pairs[-1][1]:.4g}", flush=True)
     if len(pairs) > 1:
         ranks = torch.tensor(pairs).argsort(0).argsort(0).T.float()
         print(f"rank correlation of {len(pairs)} runs: {torch.corrcoef(ranks)[0, 1]:.2f}")
 
 
+@command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.faults", __doc__)
-    try:
-        faults(options)
-        if options.runs:
-            compare_runs(options)
-    except UserError as error:
-        sys.exit(f"faults.py: {error}")
+    faults(options)
+    if options.runs:
+        compare_runs(options)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ python -m benchmarks.figures modes                   docs/modes.png: which modes
 
 import csv
 import importlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,10 +28,12 @@ from PIL import Image
 
 import common
 import fgan
+from benchmarks.measuring import command
 from benchmarks.modes import draw as draw_modes
 from workshop.checkpoints import load_generator, read_checkpoint
 from workshop.curves import smooth
 from workshop.errors import UserError
+from workshop.reference import drawn
 from workshop.terminal import read_flags
 
 Kind = Literal[
@@ -149,8 +150,7 @@ def pictograms(runs: Path) -> Figure:
     hp = read_checkpoint(found[0], None)["hyperparameters"]
     real = common.load_images(hp["data"], hp["data_dir"], hp["image_size"], hp["channels"]).images
     columns, count = (16, 48) if hp["image_size"] < 64 else (12, 24)
-    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:count]
-    pictures = {"real images": common.grid(real[chosen], columns)}
+    pictures = {"real images": common.grid(drawn(real, count), columns)}
     for run in found:
         script, seed = run.name.rsplit("-", 1)
         pictures[f"{script}.py, seed {seed}"] = samples(run, count, columns)
@@ -192,20 +192,18 @@ def modes(runs: Path) -> Figure:
     return draw_modes(seed=0)
 
 
+@command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
     draw = {f.__name__: f for f in (gallery, twins, divergences, gamma, health, pictograms, modes)}
     draw |= {"fashion": gallery, "long": gallery, "pictograms-64": pictograms}  # the same picture of other runs
-    try:
-        if options.kind == "exercises":
-            lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
-            if not lessons:
-                raise UserError(f"{options.runs} holds no folders that are called LESSON-NUMBER")
-            figures = {f"exercises-{lesson}": exercises(options.runs, lesson) for lesson in lessons}
-        else:
-            figures = {options.kind: draw[options.kind](options.runs)}
-    except UserError as error:
-        sys.exit(f"figures.py: {error}")
+    if options.kind == "exercises":
+        lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
+        if not lessons:
+            raise UserError(f"{options.runs} holds no folders that are called LESSON-NUMBER")
+        figures = {f"exercises-{lesson}": exercises(options.runs, lesson) for lesson in lessons}
+    else:
+        figures = {options.kind: draw[options.kind](options.runs)}
     for name, figure in figures.items():
         path = Path("docs") / f"{name}.png"
         figure.savefig(path, dpi=80)

@@ -3,10 +3,12 @@
 import contextlib
 import functools
 import importlib
+import inspect
 import io
 import json
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from torch import Tensor
 
 import common
 import evaluate
+from workshop.errors import UserError
 from workshop.machine import choose_device_to_measure, share_of_cores
 from workshop.metrics import fid
 from workshop.reference import Reference
@@ -28,6 +31,19 @@ SCRIPTS: tuple[Script, ...] = get_args(Script)
 
 class Enough(Exception):
     """Raised in a training to end it."""
+
+
+def command(main: Callable[[], None]) -> Callable[[], None]:
+    """main, but what the user can put right ends it with one line."""
+
+    @functools.wraps(main)
+    def ends_in_one_line() -> None:
+        try:
+            main()
+        except UserError as error:
+            sys.exit(f"{Path(inspect.getfile(main)).name}: {error}")
+
+    return ends_in_one_line
 
 
 @contextlib.contextmanager

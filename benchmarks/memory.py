@@ -3,6 +3,7 @@
 python -m benchmarks.memory
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,6 @@ from tqdm import tqdm
 
 from workshop.terminal import read_flags
 
-try:
-    import resource
-except ImportError:  # on Windows
-    resource = None
-
 
 @dataclass(kw_only=True)
 class Options:
@@ -32,7 +28,7 @@ class Options:
 
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.memory", __doc__)
-    if resource is None:
+    if not hasattr(os, "wait4"):
         sys.exit("memory.py: this system does not say how much memory a process had; Linux and macOS do")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,11 +39,13 @@ def main() -> None:
         words = ["fgan.py", "--data", f"{folder}/images", "--data-dir", f"{folder}/data", "--out", f"{folder}/run"]
         for steps in (1, 2000):
             start = time.perf_counter()
-            subprocess.run([sys.executable, *words, "--steps", str(steps), "--overwrite"], check=True)
+            child = subprocess.Popen([sys.executable, *words, "--steps", str(steps), "--overwrite"])
+            _, status, usage = os.wait4(child.pid, 0)
+            if status:
+                sys.exit("memory.py: the training has failed, as it says above")
             seconds = time.perf_counter() - start
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest child so far
-            peak /= 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
-            what = "preparing and a first step" if steps == 1 else f"{steps} steps more, prepared before"
+            peak = usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)  # bytes there, KiB elsewhere
+            what = "preparing and a first step" if steps == 1 else f"{steps} steps, prepared before"
             print(f"{options.images:,} images: {what}: {seconds:.0f} s; peak memory {peak:.2f} GiB", flush=True)
 
 

@@ -108,6 +108,8 @@ def main() -> None:
     options = read_flags(Options, "python -m benchmarks.pictures", __doc__)
     try:
         make_folder(options.folder)
+        if any(options.folder.iterdir()):  # its pictures would be mixed with these, or written over
+            raise UserError(f"{options.folder} is not empty: name a new folder, or empty this one")
         count = {"emoji": emoji, "pieces": pieces}[options.kind](options)
     except UserError as error:
         sys.exit(f"pictures.py: {error}")

@@ -3,6 +3,7 @@
 python -m benchmarks.processes --repeats 3 --scripts began wgan_gp dcgan
 """
 
+import importlib
 import os
 import statistics
 import subprocess
@@ -56,7 +57,8 @@ def work(options: Options) -> None:
         train(script, Timed, data_dir=options.data_dir, device="cpu", sample_every=10**9)
         (t0, a0), (t1, a1) = moments[options.steps // 5], moments[-1]
         if rank() == 0:
-            print("RESULT", 64 * options.steps / (t1 - t0), (a1 - a0) / (t1 - t0), flush=True)
+            images = options.steps * importlib.import_module(script).Hyperparameters().batch_size
+            print("RESULT", images / (t1 - t0), (a1 - a0) / (t1 - t0), flush=True)
 
 
 def measure(script: str, count: int, options: Options) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from benchmarks.measuring import (
     SCRIPTS,
     Enough,
     Script,
+    command,
     images_of,
     machine,
     reference,
@@ -108,6 +109,7 @@ def plot(moments: list[float], curves: dict[str, list[list[float]]], path: Path)
     figure.savefig(path, dpi=90)
 
 
+@command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.quality", __doc__)
     names = [name for script in options.scripts for name in (script, script + IN_USE)]

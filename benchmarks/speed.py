@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import common
 from benchmarks import textbook
-from benchmarks.measuring import SCRIPTS, Enough, machine, quiet, save, train
+from benchmarks.measuring import SCRIPTS, Enough, command, machine, quiet, save, train
 from workshop.machine import autocast, choose_device_to_measure, use_bfloat16
 from workshop.terminal import read_flags
 
@@ -210,8 +210,10 @@ def measure(script: str, options: Options) -> dict[str, list[float]]:
     return rates
 
 
+@command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.speed", __doc__)
+    common.load_images(data_dir=options.data_dir)  # if it can't be had, that is said here, and not by each process
     device = device_of(options)
     dtype = torch.bfloat16 if use_bfloat16("auto", device) else torch.float32
     peak = peak_flops(device, dtype)

@@ -146,3 +146,12 @@ def test_taking_samples_of_a_setting_in_use_does_not_change_its_training():
         training.step()
         losses.append(training.D[0].weight.sum().item())
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("name", ["correlation", "quality", "speed", "faults"])
+def test_what_the_user_can_put_right_is_one_line(name, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    words = ["mnist"] if name == "faults" else []
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words, "--data-dir", str(tmp_path / "file")])
+    with pytest.raises(SystemExit, match=rf"^{name}.py: --data-dir .*file is not a folder: [^\n]*$"):
+        importlib.import_module(f"benchmarks.{name}").main()

@@ -105,7 +105,11 @@ def test_pieces_of_pictures(tmp_path, monkeypatch, capsys):
     assert len(found) == 16
     assert (found[5] == noise[16:32, 16:32]).all()
 
-    code, _ = call(monkeypatch, capsys, "pieces", tmp_path / "new", tmp_path / "nowhere")
+    code, _ = call(monkeypatch, capsys, "pieces", tmp_path / "new", tmp_path / "sources", *flags)
+    assert "is not empty: name a new folder" in code
+    assert len(list((tmp_path / "new").iterdir())) == 16
+
+    code, _ = call(monkeypatch, capsys, "pieces", tmp_path / "newer", tmp_path / "nowhere")
     assert "apt install plasma-workspace-wallpapers" in code
 
 

@@ -8,6 +8,7 @@ def test_mean_and_deviation():
     assert report.mean_and_deviation([150.0, 170.0]) == "160 ± 14"
     assert report.mean_and_deviation([5.0]) == "5.00"  # of one value no deviation is known
     assert report.mean_and_deviation([None]) == "–"
+    assert report.mean_and_deviation([1.0, float("nan")]) == "–"
 
 
 def test_cells_of_the_table():

@@ -37,6 +37,14 @@ def require_parts(parts: Parts) -> None:
             raise UserError(f"run.steps: {name} is a {type(part).__name__}; give networks, optimizers and tensors")
 
 
+def require_plain(hyperparameters: dict) -> None:
+    """Raise UserError if one is of a kind that no checkpoint could give back, such as a list."""
+    for name, value in hyperparameters.items():
+        if not isinstance(value, PLAIN):
+            kind = type(value).__name__
+            raise UserError(f"hyperparameter {name} is a {kind}: make it a number, a text or a tuple of such")
+
+
 def require_finite(parts: Parts, step: int) -> None:
     """Raise Diverged if a network has a weight that is not finite."""
     for name, part in parts.items():

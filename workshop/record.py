@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from workshop.board import Board
-from workshop.checkpoints import CHECKPOINT, PLAIN, Parts, require_finite, restore_parts, save_checkpoint
+from workshop.checkpoints import CHECKPOINT, Parts, require_finite, require_plain, restore_parts, save_checkpoint
 from workshop.errors import Diverged, UserError, first_line
 from workshop.log import Log
 from workshop.pictures import save_animation, save_picture, to_uint8
@@ -42,10 +42,7 @@ class Record:
         self.hp, self.parts, self.folder = hp, parts, Path(hp.out)
         self.samples, self.grid = samples, grid
         self.about = {**about, "hyperparameters": dataclasses.asdict(hp)}
-        for name, value in self.about["hyperparameters"].items():
-            if not isinstance(value, PLAIN):
-                kind = type(value).__name__
-                raise UserError(f"hyperparameter {name} is a {kind}: make it a number, a text or a tuple of such")
+        require_plain(self.about["hyperparameters"])
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
@@ -66,9 +63,8 @@ class Record:
     def begin(self, step: int) -> None:
         """Before the first step, or after `step` steps that are restored."""
         self.log.start_file()
-        if rank() == 0:  # of an earlier end of this run; without it the run counts as unfinished until finish()
-            with contextlib.suppress(OSError):  # on Windows a viewer may hold it
-                (self.folder / "training.gif").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of an earlier end of this run; what lacks it is not finished
+            (self.folder / "training.gif").unlink(missing_ok=True)
         for line in self.spread.remarks(self.hp.batch_size):
             say(line)
         if self.hp.tensorboard and rank() == 0:
@@ -137,16 +133,18 @@ class Record:
         say(f"{step} steps in {seconds:.0f} s: {in_words}")
         also = [name for name in ("curves.png", "training.gif") if (self.folder / name).exists()]
         say(f"see {', '.join([str(self.folder / 'samples.png'), *also])} there")
-        script, out = f"{self.about['script']}.py", str(self.folder)
-        data = ["--data-dir", self.hp.data_dir] * (self.hp.data_dir != type(self.hp).data_dir)
-        for words in (["evaluate.py", out, *data], [script, "--out", out, "--sample", "1000"]):
-            say(f"next: {quote(['python', *words])}")
+        say_what_comes_next(f"{self.about['script']}.py", self.hp)
 
     def close(self) -> None:
-        """However the run has ended: let TensorBoard write what it still holds, give the folder back."""
-        try:
-            if self.board is not None:
-                self.board.close()
-        finally:
-            if self.lock is not None:
-                self.lock.release()
+        """However the run has ended: give the folder back, let TensorBoard write what it still holds."""
+        if self.lock is not None:
+            self.lock.release()
+        if self.board is not None:
+            self.board.close()
+
+
+def say_what_comes_next(script: str, hp) -> None:
+    """The two commands that use a finished run."""
+    data = ["--data-dir", hp.data_dir] * (hp.data_dir != type(hp).data_dir)
+    for words in (["evaluate.py", str(Path(hp.out)), *data], [script, "--out", str(Path(hp.out)), "--sample", "1000"]):
+        say(f"next: {quote(['python', *words])}")

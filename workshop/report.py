@@ -54,7 +54,7 @@ def paired(ours: list[dict], theirs: list[dict], key: str) -> str:
 
 def mean_and_deviation(values: list[float | None]) -> str:
     """mean ± standard deviation, with three digits of the mean; of a single value that value."""
-    if any(value is None for value in values):
+    if any(value is None or np.isnan(value) for value in values):
         return "–"
     mean = np.mean(values)
     digits = max(0, 2 - int(np.floor(np.log10(abs(mean) + 1e-12)))) if mean else 2

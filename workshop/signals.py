@@ -11,7 +11,8 @@ from workshop.processes import max_over_processes, world_size
 
 @contextlib.contextmanager
 def signals_noted() -> Iterator[list[int]]:
-    """Within: the first Ctrl-C or SIGTERM is only noted in the list; a second one acts at once."""
+    """Within: the first Ctrl-C or SIGTERM is only noted in the list; a second one acts at once
+    (not under torchrun, which may send the first one twice)."""
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # Python delivers signals there alone
         yield noted
