@@ -32,6 +32,7 @@ SCRIPTS = ("began", "began_conv", "dcgan", "fgan", "wgan", "wgan_gp")
 def offline():
     """No test reaches for the network: mirrors refuse, in this process and in those it starts."""
     os.environ["http_proxy"] = os.environ["https_proxy"] = "http://127.0.0.1:9"
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ""
 
 
 @pytest.fixture(scope="session")

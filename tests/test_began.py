@@ -1,6 +1,7 @@
 """began.py, and what began_conv.py has of it: the controller, the losses, who learns from what, and that it learns."""
 
 import csv
+import math
 
 import pytest
 import torch
@@ -109,3 +110,24 @@ def test_the_learning_rate_halves_when_M_stalls(command_line, tmp_path):
     checkpoint = read_checkpoint(tmp_path / "out/began", "began")
     for name in ("opt_G", "opt_D"):
         assert checkpoint["optimizers"][name]["param_groups"][0]["lr"] < 1e-12
+
+
+@pytest.mark.parametrize("gamma", [0.3, 1.0])
+def test_in_a_run_k_follows_the_balance(gamma, command_line, tmp_path):
+    flags = ("--steps", 6, "--log-every", 1, "--batch-size", 16, "--gamma", gamma, "--precision", "float32")
+    assert command_line("began", *flags)[0] == 0
+    k = began.Hyperparameters.k_start
+    for row in csv.DictReader((tmp_path / "out/began/log.csv").open(encoding="utf-8")):
+        error = gamma * float(row["L_real"]) - float(row["L_fake"])
+        k = min(1, max(0, k + began.Hyperparameters.lambda_k * error))
+        assert float(row["k"]) == pytest.approx(k, abs=1e-6)
+
+
+@each
+def test_the_learning_rate_halves_unless_the_mean_of_M_is_the_lowest(script):
+    optimizers = [torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr) for lr in (1.0, 4.0)]
+    mean, best, found = torch.zeros(()), torch.full((), math.inf), []
+    for step, M in enumerate((3, 1, 2, 2, 1, 2, 2, 1, 0, 1), 1):  # means of two: 2, 2, 1.5, 1.5, 0.5
+        script.halve_lr_on_plateau(step, 2, torch.tensor(float(M)), mean, best, *optimizers)
+        found.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+    assert found == [[1, 4]] * 3 + [[0.5, 2]] * 4 + [[0.25, 1]] * 3

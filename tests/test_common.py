@@ -17,6 +17,7 @@ from torch import nn
 
 import common
 from workshop import checkpoints
+from workshop.datasets import Dataset
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
@@ -280,3 +281,46 @@ def test_hyperparameters_of_the_samples_are_those_of_the_run(command_line, tmp_p
     assert command_line("dcgan", "--sample", 3)[0] == 0
     with np.load(tmp_path / "out/dcgan/samples.npz") as archive:
         assert archive["arr_0"].shape == (3, 32, 32, 3)
+
+
+def test_pictures_are_of_the_average_and_of_the_same_noise(command_line, tmp_path):
+    """With 0.99 the average follows every tenth step: in six steps it stays as it began."""
+    import dcgan
+
+    assert command_line("dcgan", *TINY, "--ema", 0.99)[0] == 0
+    folder = tmp_path / "out/dcgan"
+    assert len({(folder / f"samples/{step:06}.png").read_bytes() for step in (0, 3, 6)}) == 1
+    checkpoint = checkpoints.read_checkpoint(folder, "dcgan")
+    G, _ = checkpoints.load_generator(checkpoint, dcgan.Hyperparameters, dcgan.Generator, torch.device("cpu"))
+    G_ema, now = checkpoint["networks"]["G_ema"], checkpoint["networks"]["G"]
+    assert all(torch.equal(value, G_ema[name]) for name, value in G.state_dict().items())
+    assert any(not torch.equal(G_ema[name], now[name]) for name in now if now[name].is_floating_point())
+
+
+def test_images_noise_and_epsilon_are_drawn_from_all_there_is(tmp_path, monkeypatch):
+    import dcgan
+
+    number = torch.arange(1000)
+    images = torch.zeros(1000, 1, 8, 8, dtype=torch.uint8)
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = (number // 256).byte(), (number % 256).byte()
+    monkeypatch.setattr(common, "load_images", lambda *_: Dataset(images, None, "numbers"))
+    run = common.Run(dcgan.Hyperparameters(batch_size=500, out=str(tmp_path / "run"), device="cpu"))
+    seen = common.to_uint8(torch.cat([run.real() for _ in range(40)])).long()
+    counts = (256 * seen[:, 0, 0, 0] + seen[:, 0, 0, 1]).bincount(minlength=1000)
+    assert len(counts) == 1000
+    assert 3 <= counts.min() <= counts.max() <= 45  # 20 expected
+    z, epsilon = (torch.cat([draw() for _ in range(5)]) for draw in (run.noise, run.epsilon))
+    assert z.min() < -0.99
+    assert z.max() > 0.99
+    assert abs(z.mean()) < 0.01
+    assert z.std().item() == pytest.approx(3**-0.5, rel=0.02)
+    assert epsilon.mean().item() == pytest.approx(0.5, abs=0.03)
+    run.record.close()
+
+
+def test_seconds_go_on_counting(command_line, tmp_path):
+    assert command_line("fgan", *TINY)[0] == 0
+    path = tmp_path / "out/fgan/checkpoint.pt"
+    torch.save({**torch.load(path, weights_only=True), "seconds": 1000.0}, path)
+    assert command_line("fgan", *TINY[2:], "--steps", 7, "--resume")[0] == 0
+    assert torch.load(path, weights_only=True)["seconds"] > 1000

@@ -1,10 +1,12 @@
 """Where MNIST and the others come from, and what is said when they cannot be had."""
 
+import io
 import os
 import random
 import shutil
 import threading
 import time
+import urllib.error
 
 import numpy as np
 import pytest
@@ -137,3 +139,31 @@ def test_one_download_at_a_time(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert found == [1, 1, 1]
+
+
+def test_one_mirror_that_answers_is_enough(monkeypatch):
+    def urlopen(request, timeout):
+        if "dead" in request.full_url:
+            raise urllib.error.URLError(ConnectionRefusedError(111, "Connection refused"))
+        if "silent" in request.full_url:
+            time.sleep(1)
+        return io.BytesIO()
+
+    monkeypatch.setattr(datasets.urllib.request, "urlopen", urlopen)
+    assert datasets.no_answer(["http://dead/", "http://silent/", "http://good/"], 0.5) == ""
+    assert datasets.no_answer(["http://dead/"] * 2, 0.5) == "Connection refused"
+    assert datasets.no_answer(["http://silent/"], 0.1) == "not within 0.1 s"
+
+
+def test_cifar10_keeps_rows_columns_and_colours(tmp_path, monkeypatch):
+    class Stub:
+        base_folder = "x"
+        data = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+        targets = (3, 1, 2, 0)
+
+        def __init__(self, folder, train) -> None: ...
+
+    monkeypatch.setattr(datasets.datasets, "CIFAR10", Stub)
+    found = common.load_images("cifar10", str(tmp_path))
+    assert np.array_equal(found.images.numpy(), Stub.data.transpose(0, 3, 1, 2))
+    assert found.labels.tolist() == [3, 1, 2, 0]

@@ -14,7 +14,7 @@ from PIL import Image
 import common
 import evaluate
 from workshop import report
-from workshop.reference import SCALARS
+from workshop.reference import SCALARS, drawn
 
 
 def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir, known):
@@ -49,9 +49,11 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     (tmp_path / "mine").mkdir()
     for i, image in enumerate(digits):
         Image.fromarray(image[0].numpy()).save(tmp_path / "mine" / f"{i}.png")
-    code, _, err = command_line("wgan_gp", *TINY, "--data", "mine", "--image-size", 28)
+    code, _, err = command_line(
+        "wgan_gp", *TINY, "--data", "mine", "--image-size", 28, "--data-dir", "kept", data=False
+    )
     assert code == 0, err
-    options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
+    options = evaluate.Options(targets=("x",), samples=200, data_dir="kept")
     numbers = evaluate.evaluate("out/wgan_gp", options, {}).numbers
     assert numbers["fid"] is None
     assert numbers["fid_random"] > 5 * numbers["floor"]["fid_random"] > 0
@@ -172,3 +174,15 @@ def test_the_parzen_window_is_one_more_row(command_line, tmp_path, data_dir, kno
     assert f"{floor['kde_nats']:.1f} ± {floor['kde_error']:.1f}" in capfd.readouterr().out.splitlines()[-1]
     report.print_seeds({"a": [numbers, numbers]}, {"a": [1.0, 1.0]})
     assert "| classes | kde_nats | seconds |" in capfd.readouterr().out
+
+
+def test_copies_are_said_and_k_counts(tmp_path, data_dir, known, capfd):
+    references, said, numbers = {("mnist", (1, 28, 28)): known}, {}, {}
+    for name, images in (("copies", known.train.images), ("new", known.test.images)):
+        np.savez(tmp_path / f"{name}.npz", arr_0=drawn(images, 200).permute(0, 2, 3, 1).numpy())
+        for k in (1, 5):
+            options = evaluate.Options(targets=("x",), samples=200, k=k, data_dir=data_dir)
+            numbers[name, k] = evaluate.evaluate(str(tmp_path / f"{name}.npz"), options, references).numbers
+        said[name] = "copies, or blanks" in capfd.readouterr().out
+    assert said == {"copies": True, "new": False}
+    assert numbers["new", 1]["recall"] < numbers["new", 5]["recall"]

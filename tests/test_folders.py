@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import colour_shape
+from conftest import TINY, colour_shape
 from PIL import Image
 
 import common
@@ -142,3 +142,15 @@ def test_a_picture_that_is_too_large_to_be_one(tmp_path, capfd):
     (tmp_path / "huge.png").write_bytes(huge)
     assert len(folders.load_folder(tmp_path, tmp_path / "kept", 8, 0).images) == 4
     assert "skipped 1 of 5" in capfd.readouterr().out
+
+
+def test_a_folder_with_one_more_image_is_another_run(command_line, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for i in range(5):
+        colour_shape((20, 20), i).save(tmp_path / f"mine/{i}.png")
+    flags = ("fgan", *TINY[2:], "--data", "mine", "--image-size", 16, "--data-dir", "kept")
+    assert command_line(*flags, "--steps", 2, data=False)[0] == 0
+    colour_shape((20, 20), 9).save(tmp_path / "mine/9.png")
+    code, _, err = command_line(*flags, "--steps", 4, "--resume", data=False)
+    assert code == 1
+    assert "learned from 5 images" in err

@@ -1,6 +1,9 @@
 """What holds for every lesson, or for several of them."""
 
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,8 +114,11 @@ def test_every_script_learns_from_a_folder_at_any_size(
         assert numbers["coverage"] < numbers["floor"]["coverage"]
 
 
-def test_importing_does_nothing():
-    assert not (ROOT / "tests" / "out").exists()
+def test_importing_does_nothing(tmp_path):
+    program = f"import evaluate, common, {', '.join(SCRIPTS)}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -122,3 +128,14 @@ def test_every_lesson_updates_the_average_of_G_at_every_step(script, command_lin
     code, _, err = command_line(script, "--steps", 4, "--batch-size", 8, *small(script))
     assert code == 0, err
     assert seen == [1, 2, 3, 4]
+
+
+@every_script
+def test_bfloat16_begins_as_float32_does(script, command_line, tmp_path):
+    rows = []
+    for precision in ("float32", "bfloat16"):
+        flags = ("--steps", 2, "--batch-size", 8, "--log-every", 1, "--precision", precision, "--out", precision)
+        assert command_line(script, *flags, *small(script))[0] == 0
+        rows.append(np.loadtxt(tmp_path / precision / "log.csv", delimiter=",", skiprows=1)[0])
+    assert (rows[0] != rows[1]).any()
+    np.testing.assert_allclose(rows[1], rows[0], rtol=0.05, atol=0.05)

@@ -8,9 +8,10 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, colour_shape
+from torch import nn
 
 from workshop.errors import UserError
-from workshop.machine import choose_device
+from workshop.machine import autocast, choose_device
 
 FAULTS = """
 import resource, torch
@@ -94,3 +95,15 @@ def test_processes_of_one_machine_share_its_devices(monkeypatch):
             choose_device(name)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("auto") == torch.device("cuda", 1)
+
+
+def test_in_bfloat16_a_changed_weight_counts_at_once():
+    layer, x, cpu = nn.Linear(4, 4), torch.ones(1, 4), torch.device("cpu")
+    with autocast(cpu, True):
+        before = layer(x)
+        with torch.no_grad():
+            layer.weight += 1
+        assert before.dtype == torch.bfloat16
+        assert not torch.equal(before, layer(x))
+    with autocast(cpu, False):
+        assert layer(x).dtype == torch.float32

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT, tensors, wait_for
@@ -108,8 +109,12 @@ def test_n_processes_learn_what_one_does(tmp_path, data_dir):
     assert done.returncode == 0, done.stderr
     for script in scripts:
         one = weights(tmp_path / "one" / script)
-        assert distance(one, weights(tmp_path / "two" / script)) < 1e-5
-        assert distance(one, weights(tmp_path / "three" / script)) < 1e-5
+        for name in ("two", "three"):
+            assert distance(one, weights(tmp_path / name / script)) < 1e-9
+            a, b = (read_checkpoint(tmp_path / folder / script, None)["state"] for folder in ("one", name))
+            assert all(a[key].item() == pytest.approx(b[key].item(), rel=1e-9) for key in a)
+            logs = [np.loadtxt(tmp_path / f / script / "log.csv", delimiter=",", skiprows=1) for f in ("one", name)]
+            np.testing.assert_allclose(*logs, rtol=1e-9)
         assert distance(one, weights(tmp_path / "two-broken" / script)) > 1e-3
 
 

@@ -13,3 +13,9 @@ def test_mean_and_deviation():
 
 def test_cells_of_the_table():
     assert [report.in_table(n) for n in (None, 10_000, 0.12345, 1368.4)] == ["–", "10,000", "0.1235", "1368"]
+
+
+def test_differences_seed_by_seed():
+    ours, theirs = [{"fid": 5.0}, {"fid": 9.0}], [{"fid": 3.0}, {"fid": 5.0}]
+    assert report.paired(ours, theirs, "fid") == "3.00 ± 1.41"
+    assert report.paired([{"fid": None}], [{"fid": 1.0}], "fid") == "–"

@@ -1,8 +1,14 @@
 """Hyperparameters as a whole: what a continuation shares, what differs from the defaults."""
 
+import dataclasses
+import importlib
 from pathlib import Path
 
+import pytest
+from conftest import SCRIPTS
+
 import began
+import common
 from workshop.settings import FREE_TO_CHANGE, changed, fixed
 
 
@@ -16,5 +22,11 @@ def test_what_differs_from_the_defaults():
 def test_what_is_free_to_change_are_fields():
     names = {field for field in began.Hyperparameters.__dataclass_fields__}
     assert names >= FREE_TO_CHANGE
-    assert not FREE_TO_CHANGE & fixed(began.Hyperparameters()).keys()
     assert Path(began.Hyperparameters().out).name == "began"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_all_that_a_paper_is_about_is_fixed(script):
+    Hyperparameters = importlib.import_module(script).Hyperparameters
+    own = {f.name for f in dataclasses.fields(Hyperparameters)} - {f.name for f in dataclasses.fields(common.Options)}
+    assert fixed(Hyperparameters()).keys() == own - {"steps"} | {"data", "image_size", "channels"}

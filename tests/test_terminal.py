@@ -95,3 +95,16 @@ def test_a_clock_that_jumps_back(lively, monkeypatch):
         for _ in range(3):
             bar.update()
             assert 0 <= bar.format_dict["elapsed"] < 60
+
+
+def test_a_line_of_progress_now_and_then(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(terminal, "in_notebook", lambda: False)
+    with monkeypatch.context() as clock:
+        clock.setattr(terminal.time, "monotonic", lambda: now[0])
+        with terminal.progress_bar(1000, 0) as bar:
+            for _ in range(100):
+                now[0] += 1
+                bar.update()
+    steps = [int(line.split("/")[0]) for line in capsys.readouterr().err.splitlines() if "steps" in line]
+    assert steps == [8, 38, 68, 98]
