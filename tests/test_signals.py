@@ -69,6 +69,7 @@ def test_killed_at_random_moments_and_resumed(script, forked, command_line, tmp_
         assert killed or code == 0, err
         if done.exists() or not killed:  # it was done before the signal: start over
             (folder / "checkpoint.pt").unlink(missing_ok=True)
+            done.unlink(missing_ok=True)
     code, _, err = start_training().wait()
     assert code == 0, err
     code, _, err = command_line(script, *flags, "--out", "whole", data=False)
