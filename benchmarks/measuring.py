@@ -76,8 +76,7 @@ def watch(script: str, look: Callable[[common.Run, dict], None], **settings) -> 
 
 def images_of(run: common.Run, count: int) -> Tensor:
     """What the run's generator makes now, uint8; always of the same noise."""
-    z = common.noise_from_seed(0, count, run.hp.z_dim).to(run.device)
-    return common.generate_uint8(run.parts.get("G_ema", run.parts["G"]), z)
+    return common.to_uint8(run.samples(0, count))
 
 
 @functools.cache
