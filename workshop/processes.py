@@ -21,7 +21,7 @@ def process_group(device: str) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if (chosen := choose_device(device)).type == "cuda":
             torch.cuda.set_device(chosen)
-            dist.init_process_group("cpu:gloo,cuda:nccl" if dist.is_nccl_available() else "gloo", timeout=PATIENCE)
+            dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
         else:
             dist.init_process_group("gloo", timeout=PATIENCE)
     try:
