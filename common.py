@@ -1,7 +1,7 @@
 """What all lessons need, and no paper is about: real images, noise, pictures, a run from its first step to its last.
 
     load_images          a Dataset: MNIST (or its offline digits), others, a folder of images; uint8 N×C×H×W
-    noise, generate      sampling: z, and G's images for it (noise_from_seed: always the same z; generate_uint8)
+    noise, generate      sampling: z, and G's images for it (noise_from_seed: always the same z; generate_uint8: bytes)
     grid                 images side by side, as a picture
     Options              the flags that all scripts share
     main                 the command line: a script's hyperparameters from flags, then train or sample

@@ -158,8 +158,10 @@ def download(kind: type, data_dir: Path, urls: list[str]) -> str:
 
 
 def no_answer(urls: list[str], seconds: float = 5.0) -> str:
-    """ "" if one of the servers has its file, else what the last one says. All are asked at the same time, in threads,
-    because no timeout covers the look-up of a name."""
+    """Why none of the servers has its file, in the words of the last one that replied; "" if one has it.
+
+    All are asked at the same time, in threads, because no timeout covers the look-up of a name.
+    """
     replies: queue.Queue[str] = queue.Queue()
 
     def ask(url: str) -> None:

@@ -26,7 +26,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def save_animation(frames: list[Path], path: Path, most: int = 60) -> None:
-    """A GIF of at most `most` of the pictures, the last one stays for two seconds. Of none, no file."""
+    """A GIF of at most `most` of the pictures, evenly spaced; the last stays for two seconds. None: no file."""
     if not frames:
         return
     chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(most, len(frames)))]
