@@ -39,7 +39,7 @@ Departures from the paper, for digits on a laptop in two minutes
                       wide, no BatchNorm,
                       no fully connected
                       hidden layer
-    images            their MNIST code:     [−1, 1], by a tanh; D's gradient is per unit of this scale
+    images            their MNIST code:     [−1, 1], by a tanh; the norm of D's gradient depends on this
                       [0, 1], by a sigmoid
     initial weights   their MNIST code: by  N(0, 0.1²)
                       a layer's inputs and
