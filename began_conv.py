@@ -147,13 +147,13 @@ class Encoder(nn.Module):
 
     def __init__(self, hp: Hyperparameters, n: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(hp.channels, n, 3, padding=1), nn.ELU()]
+        layers: list[nn.Module] = [nn.Conv2d(hp.channels, n, 3, padding=1), nn.ELU(inplace=True)]
         filters = n
         for _ in range(stages(hp.image_size)):
-            layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU()]
-            layers += [nn.Conv2d(filters, filters + n, 3, stride=2, padding=1), nn.ELU()]
+            layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU(inplace=True)]
+            layers += [nn.Conv2d(filters, filters + n, 3, stride=2, padding=1), nn.ELU(inplace=True)]
             filters += n
-        layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU(), nn.Flatten()]
+        layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU(inplace=True), nn.Flatten()]
         small = hp.image_size >> stages(hp.image_size)
         self.net = nn.Sequential(*layers, nn.Linear(filters * small**2, hp.h))
         self.apply(initialise)
@@ -176,13 +176,13 @@ class Decoder(nn.Module):
             layers: list[nn.Module] = []
             for channels in (inputs, n):
                 norm = [nn.BatchNorm2d(n)] if batchnorm else []
-                layers += [nn.Conv2d(channels, n, 3, padding=1), *norm, nn.ELU()]
+                layers += [nn.Conv2d(channels, n, 3, padding=1), *norm, nn.ELU(inplace=True)]
             self.blocks.append(nn.Sequential(*layers))
         self.last = nn.Conv2d(n, hp.channels, 3, padding=1)
         self.apply(initialise)
 
     def forward(self, code: Tensor) -> Tensor:
-        h0 = self.first(code)
+        h0 = self.first(code).contiguous(memory_format=torch.channels_last)
         x = self.blocks[0](h0)
         for block in self.blocks[1:]:
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
