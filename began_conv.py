@@ -11,8 +11,7 @@ their constants; D learns alone before the game; the error that moves k is divid
     decoder     one fully connected layer from the code to a small map of n filters, the paper's h₀; then pairs of
                 3×3 convolutions with ELU, and nearest-neighbour upsampling between the pairs
     D           encoder and decoder; G is a decoder alone, its code is the noise z
-
-There is no dropout and no transposed convolution.
+    in neither  dropout, transposed convolutions
 
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
 outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it is trained alone, as an
@@ -25,6 +24,8 @@ and the number of D's filters.
                                             bounded by a tanh and a sigmoid; the skip connections are optional in the
                                             paper (section 3.5.1), and its vanishing residuals are left out
     BatchNorm   none                        in G
+    subsampling strides in D's encoder      means of 2×2: strides weight pixels unevenly in the gradient that G gets
+                                            (Odena et al. 2016), and G's images show it as a chequered grain
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
     γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with a γ
@@ -41,7 +42,7 @@ and the number of D's filters.
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, with the bounds, initial weights and controller of this file (patience and steps are ours;
 not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIST ended in a blank):
-    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 \
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --strides --eta 1 --gamma 0.5 --k-start 0 \
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
@@ -114,6 +115,8 @@ class Hyperparameters(common.Options):
     """BatchNorm in G; the paper has none."""
     skip: bool = True
     """Give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
+    strides: bool = False
+    """Halve images in D's encoder by strides, as the paper does; if not, by the mean of 2×2 pixels."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,7 +146,7 @@ def initialise(module: nn.Module) -> None:
 
 
 class Encoder(nn.Module):
-    """Images to codes (N×h): 3×3 convolutions, n, 2n, 3n, … filters, halved by strides; no BatchNorm."""
+    """Images to codes (N×h): 3×3 convolutions, n, 2n, 3n, … filters, halved by means or strides; no BatchNorm."""
 
     def __init__(self, hp: Hyperparameters, n: int) -> None:
         super().__init__()
@@ -151,7 +154,8 @@ class Encoder(nn.Module):
         filters = n
         for _ in range(stages(hp.image_size)):
             layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU(inplace=True)]
-            layers += [nn.Conv2d(filters, filters + n, 3, stride=2, padding=1), nn.ELU(inplace=True)]
+            mean, stride = ([], 2) if hp.strides else ([nn.AvgPool2d(2)], 1)
+            layers += [*mean, nn.Conv2d(filters, filters + n, 3, stride, padding=1), nn.ELU(inplace=True)]
             filters += n
         layers += [nn.Conv2d(filters, filters, 3, padding=1), nn.ELU(inplace=True), nn.Flatten()]
         small = hp.image_size >> stages(hp.image_size)

@@ -35,11 +35,11 @@ def test_the_two_are_twins():
     assert all(any(word in line for word in about) for line in changed), changed
 
 
-@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize(("skip", "strides"), [(False, True), (True, False)])
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
-def test_networks_at_every_size(size, channels, skip):
-    small = {"n_G": 6, "n_D": 4, "h": 8, "z_dim": 5}
-    hp = began_conv.Hyperparameters(image_size=size, channels=channels, skip=skip, batchnorm=False, **small)
+def test_networks_at_every_size(size, channels, skip, strides):
+    settings = {"n_G": 6, "n_D": 4, "h": 8, "z_dim": 5, "batchnorm": False, "skip": skip, "strides": strides}
+    hp = began_conv.Hyperparameters(image_size=size, channels=channels, **settings)
     G, D = began_conv.Generator(hp), began_conv.Discriminator(hp)
     image = G(common.noise(2, 5))
     assert image.shape == D(image).shape == (2, channels, size, size)

@@ -27,7 +27,8 @@ CHANGES = {
     | {"divergence": "kl", "generator_objective": "practical", "lr": 1e-4, "drift": 1.0, "G_hidden": 9, "V_hidden": 9}
     | {"network": "conv"},
     "began": GAME | {"G_hidden": 9, "D_hidden": 9},
-    "began_conv": GAME | {"head_start": 0, "n_G": 5, "n_D": 5, "h": 5, "batchnorm": False, "skip": False},
+    "began_conv": GAME
+    | {"head_start": 0, "n_G": 5, "n_D": 5, "h": 5, "batchnorm": False, "skip": False, "strides": True},
 }
 SMALL = {
     "fgan": {"G_hidden": 8, "V_hidden": 8},
