@@ -10,8 +10,7 @@ their constants; D learns alone before the game; the error that moves k is divid
                 one fully connected layer to a code of h numbers
     decoder     one fully connected layer from the code to a small map of n filters, the paper's h₀; then pairs of
                 3×3 convolutions with ELU, and nearest-neighbour upsampling between the pairs
-    D           encoder and decoder; G is a decoder alone, its code is the noise z
-    in neither  dropout, transposed convolutions
+    D           encoder and decoder; G is a decoder alone, its code is the noise z. No dropout in either
 
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
 outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it is trained alone, as an
@@ -46,15 +45,15 @@ not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIS
         --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
-What to look for in curves.png: on pictograms k falls from step 600 on, and L(x), M with it; on digits k rises towards
-0.9, and L(x) with it. docs/own-images.md has the curves of a good run, of a too strong D and of a collapsed G.
+What to look for in curves.png: on pictograms k falls from step 200 on, and L(x), M with it; on digits it falls a
+little, then rises to 0.7 or 0.9. docs/own-images.md has the curves of a good run, of a too strong D and of a collapsed G.
 
 Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured: colour pictograms of 32 px (docs/own-images.md), three seeds of three: faces, people and figures among shapes
-without meaning, L(x) below 0.09 (drawing the mean image: 0.31); 26 minutes on one core. Full MNIST, three seeds: ten
-classes every time, few 2s, FID 95 ± 7; twelve minutes on one core (began.py: 38 ± 5, three minutes).
+without meaning, L(x) below 0.09 (drawing the mean image: 0.31); 23 minutes on one core. Full MNIST, three seeds: ten
+classes every time, few 2s, FID 103 ± 8; twelve minutes on one core (began.py: 38 ± 5, three minutes).
 """
 
 import math
