@@ -46,7 +46,7 @@ not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIS
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
 What to look for in curves.png: on pictograms k falls from step 200 on, and L(x), M with it; on digits it falls a
-little, then rises to 0.7 or 0.9. docs/own-images.md has the curves of a good run, of a too strong D and of a collapsed G.
+little, then rises to 0.7 or 0.9. docs/own-images.md has the curves of a good run, a too strong D and a collapsed G.
 
 Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
