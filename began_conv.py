@@ -185,7 +185,7 @@ class Decoder(nn.Module):
         self.apply(initialise)
 
     def forward(self, code: Tensor) -> Tensor:
-        h0 = self.first(code).contiguous(memory_format=torch.channels_last)
+        h0 = self.first(code).contiguous(memory_format=torch.channels_last)  # else torch.cat below loses that layout
         x = self.blocks[0](h0)
         for block in self.blocks[1:]:
             x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
