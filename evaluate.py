@@ -31,7 +31,7 @@ added (256 numbers): in the last layer alone pure noise is as close to digits as
 a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence no classifier: then fid, kid,
 inception_score and classes are null, the neighbourhoods are those of the pixels, and there is
 
-    fid_random  the fid on features of random, untrained convolutions (docs/own-images.md: what it sees, what not)
+    fid_random  the fid on features of random, untrained convolutions (what it sees, what not: docs/without-labels.md)
 """
 
 import importlib
