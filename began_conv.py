@@ -9,7 +9,7 @@ their constants; D learns alone before the game; the error that moves k is divid
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image; then
                 one fully connected layer to a code of h numbers
     decoder     one fully connected layer from the code to a small map of n filters, the paper's h₀; then pairs of
-                3×3 convolutions with ELU, and nearest-neighbour upsampling between the pairs
+                3×3 convolutions with ELU, and upsampling between the pairs
     D           encoder and decoder; G is a decoder alone, its code is the noise z. No dropout in either
 
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
@@ -25,6 +25,7 @@ and the number of D's filters.
     BatchNorm   none                        in G
     subsampling strides in D's encoder      means of 2×2: strides weight pixels unevenly in the gradient that G gets
                                             (Odena et al. 2016), and G's images show it as a chequered grain
+    upsampling  nearest neighbour           bilinear: the squares of an enlarged h₀ show as a weave in G's images
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
     γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with a γ
@@ -41,8 +42,9 @@ and the number of D's filters.
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, with the bounds, initial weights and controller of this file (patience and steps are ours;
 not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIST ended in a blank):
-    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --strides --eta 1 --gamma 0.5 --k-start 0 \
-        --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 --steps 200000
+    python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --strides --upsampling nearest --eta 1 --gamma 0.5 \
+        --k-start 0 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 \
+        --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
 What to look for in curves.png: on pictograms k falls from step 200 on, and L(x), M with it; on digits it falls a
@@ -116,6 +118,8 @@ class Hyperparameters(common.Options):
     """Give every upsampled block of a decoder its first map h₀ again (paper, section 3.5.1)."""
     strides: bool = False
     """Halve images in D's encoder by strides, as the paper does; if not, by the mean of 2×2 pixels."""
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    """How decoders enlarge their maps; nearest as in the paper."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,11 +170,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes (N×length) to images: pairs of 3×3 convolutions of n filters, nearest-neighbour upsampling."""
+    """Codes (N×length) to images: pairs of 3×3 convolutions of n filters, upsampling between the pairs."""
 
     def __init__(self, hp: Hyperparameters, length: int, n: int, batchnorm: bool = False) -> None:
         super().__init__()
-        self.skip = hp.skip
+        self.skip, self.upsampling = hp.skip, hp.upsampling
         small = hp.image_size >> stages(hp.image_size)
         self.first = nn.Sequential(nn.Linear(length, n * small**2), nn.Unflatten(1, (n, small, small)))
         self.blocks = nn.ModuleList()
@@ -188,15 +192,11 @@ class Decoder(nn.Module):
         h0 = self.first(code).contiguous(memory_format=torch.channels_last)  # else torch.cat below loses that layout
         x = self.blocks[0](h0)
         for block in self.blocks[1:]:
-            x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = nn.functional.interpolate(x, scale_factor=2, mode=self.upsampling)
             if self.skip:
-                x = torch.cat([x, nn.functional.interpolate(h0, size=x.shape[2:], mode="nearest")], dim=1)
+                x = torch.cat([x, nn.functional.interpolate(h0, size=x.shape[2:], mode=self.upsampling)], dim=1)
             x = block(x)
         return self.last(x)
-
-
-# What the two make is bounded by the tanh and the sigmoid: otherwise a D this deep can raise L(G(z)) without limit as
-# soon as k is 0.01, and no controller is quick enough.
 
 
 class Generator(nn.Module):

@@ -35,10 +35,11 @@ def test_the_two_are_twins():
     assert all(any(word in line for word in about) for line in changed), changed
 
 
-@pytest.mark.parametrize(("skip", "strides"), [(False, True), (True, False)])
+@pytest.mark.parametrize("paper", [False, True])
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3)])
-def test_networks_at_every_size(size, channels, skip, strides):
-    settings = {"n_G": 6, "n_D": 4, "h": 8, "z_dim": 5, "batchnorm": False, "skip": skip, "strides": strides}
+def test_networks_at_every_size(size, channels, paper):
+    settings = {"n_G": 6, "n_D": 4, "h": 8, "z_dim": 5, "batchnorm": False, "skip": not paper, "strides": paper}
+    settings["upsampling"] = "nearest" if paper else "bilinear"
     hp = began_conv.Hyperparameters(image_size=size, channels=channels, **settings)
     G, D = began_conv.Generator(hp), began_conv.Discriminator(hp)
     image = G(common.noise(2, 5))

@@ -28,7 +28,8 @@ CHANGES = {
     | {"network": "conv"},
     "began": GAME | {"G_hidden": 9, "D_hidden": 9},
     "began_conv": GAME
-    | {"head_start": 0, "n_G": 5, "n_D": 5, "h": 5, "batchnorm": False, "skip": False, "strides": True},
+    | {"head_start": 0, "n_G": 5, "n_D": 5, "h": 5, "batchnorm": False, "skip": False, "strides": True}
+    | {"upsampling": "nearest"},
 }
 SMALL = {
     "fgan": {"G_hidden": 8, "V_hidden": 8},
