@@ -47,15 +47,15 @@ not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIS
         --steps 200000
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
-What to look for in curves.png: on pictograms k falls from step 200 on, and L(x), M with it; on digits it falls a
+What to look for in curves.png: on pictograms k falls from step 300 on, and L(x), M with it; on digits it falls a
 little, then rises to 0.7 or 0.9. docs/health.md has the curves of a good run, a too strong D and a collapsed G.
 
 Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
-Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: faces, people and figures among shapes
-without meaning, L(x) below 0.09 (drawing the mean image: 0.31); 23 minutes on one core. Full MNIST, three seeds: ten
-classes every time, few 2s, FID 103 ± 8; twelve minutes on one core (began.py: 38 ± 5, three minutes).
+Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: heads, persons and figures among shapes
+without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 23 minutes on 2 cores. Full MNIST, three seeds: ten
+classes every time, few 2s, FID 95 ± 6; 12 to 17 minutes on one core (began.py: 38 ± 5, three minutes).
 """
 
 import math
