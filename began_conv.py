@@ -25,7 +25,7 @@ and the number of D's filters.
     BatchNorm   none                        in G
     subsampling strides in D's encoder      means of 2×2: strides weight pixels unevenly in the gradient that G gets
                                             (Odena et al. 2016), and G's images show it as a chequered grain
-    upsampling  nearest neighbour           bilinear: the squares of an enlarged h₀ show as a weave in G's images
+    upsampling  nearest neighbour           bilinear: with the means above, nearest left a weave in G's images of 64 px
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
     γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with a γ
@@ -48,7 +48,7 @@ not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIS
 and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
 
 What to look for in curves.png: on pictograms k falls from step 300 on, and L(x), M with it; on digits it falls a
-little, then rises to 0.7 or 0.9. docs/health.md has the curves of a good run, a too strong D and a collapsed G.
+little, then rises to 0.8 or more. docs/health.md has the curves of a good run, a too strong D and a collapsed G.
 
 Run it:     python began_conv.py
 Compare:    diff began.py began_conv.py
