@@ -72,6 +72,16 @@ def test_too_old_a_python_gets_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_help_whose_reader_has_gone():
+    """As in: python began.py --help | head -1."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, str(ROOT / "began.py"), "--help"]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_words_for_the_shell_of_this_system(monkeypatch):
     assert quote(["python", "my run/began.py"]) == "python 'my run/began.py'"
     monkeypatch.setattr(os, "name", "nt")

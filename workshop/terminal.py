@@ -27,6 +27,9 @@ def read_flags(Options: type, program: str, doc: str | None):
             stream.reconfigure(errors="replace")
     try:
         return tyro.cli(Options, prog=program, description=first_line(doc) if doc else None)
+    except BrokenPipeError:  # such as: python began.py --help | head -20
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python itself complains when it ends
+        sys.exit(1)
     except ValueError as error:  # of the dataclass's own checks: only the newest tyro tells them by itself
         print(f"{program}: {first_line(error)}", file=sys.stderr)
         sys.exit(2)
