@@ -45,8 +45,8 @@ Nor does it compare settings: with a quicker D M ended lower and FID was worse (
 k also limits how many classes G can drop (not how alike it makes the images of a class). L_D counts an image v with
 the weight p(v) − k·q(v), p being the density of the data and q that of G. Where this is below 0, D unlearns v, its
 error rises there, and G moves on; so G can hardly make anything more than 1/k times as often as it occurs in the data:
-q ≤ p/k. (This is our argument, not the paper's, and would be exact for a D that can change its error at each image
-alone.) At k = 0.3 three of ten digits are enough for G, near k = 1 it must make them all. k ends high if D learns
+q ≤ p/k. (This is our argument, not the paper's. It would be exact if D could raise its error at one image and at no
+other.) At k = 0.3 three of ten digits are enough for G, near k = 1 it must make them all. k ends high if D learns
 slowly, G is strong and γ is near 1: only then does D need a high k to keep the balance.
 
 What to look for in curves.png: `balance` near γ (its target). k rises to 0.97 in the first 2000 steps. M falls for
@@ -70,8 +70,8 @@ easy to reconstruct, and such images easier still.
     λ_k         0.001                       0.005: a run of minutes needs a faster controller
     Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 3.5e-4: a slow D needs a high k (docs/LOG.md); β₁ 0:
                                             momentum makes the players overshoot each other; β₂ 0.99: with 0.999 (and
-                                            lr_D 5e-4) L(G(z)) explodes in some runs; halved when M stalls, as in the
-                                            paper (with these defaults it never does on MNIST)
+                                            lr_D 5e-4) L(G(z)) explodes in some runs; the rates are halved when M
+                                            stalls, as in the paper (with these defaults it never does on MNIST)
     batch       16                          64
     one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, on these networks (patience and steps are ours):

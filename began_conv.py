@@ -13,15 +13,13 @@ their constants; D learns alone before the game; the error that moves k is divid
     D           encoder and decoder; G is a decoder alone, its code is the noise z. No dropout in either
 
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
-outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it is trained alone, as an
-autoencoder, before the game.
+outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it first learns to draw alone.
 
-Departures from the paper, found on digits and on colour pictograms. The settings are the same for both, except for γ
-and the number of D's filters.
+Departures from the paper, found on digits and on colour pictograms; the two differ in γ and in D's filters alone.
                 the paper                   here
     networks    n = 64 or 128 in both       n = 32 in G, 4 (grey) or 12 (colour) in D, as D must not win; outputs
-                                            bounded by a tanh and a sigmoid; the skip connections are optional in the
-                                            paper (section 3.5.1), and its vanishing residuals are left out
+                                            bounded by a tanh and a sigmoid; with the skip connections (in the paper
+                                            optional, section 3.5.1), without its vanishing residuals
     BatchNorm   none                        in G
     subsampling strides in D's encoder      means of 2×2: strides weight pixels unevenly in the gradient that G gets
                                             (Odena et al. 2016), and G's images show it as a chequered grain
@@ -45,17 +43,18 @@ not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIS
     python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --strides --upsampling nearest --eta 1 --gamma 0.5 \
         --k-start 0 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 --head-start 0 --patience 3000 \
         --steps 200000
-and for faces, which were not tried here, add: --data path/to/img_align_celeba --n-D 128 --n-G 128
+and for faces, which were not tried here, with 128 in place of 64, and with: --data path/to/img_align_celeba
 
 What to look for in curves.png: on pictograms k falls from step 300 on, and L(x), M with it; on digits it falls a
 little, then rises to 0.8 or more. docs/health.md has the curves of a good run, a too strong D and a collapsed G.
 
 Run it:     python began_conv.py
+In colour:  python began_conv.py --data path/to/folder --image-size 32      (64 px: docs/own-images.md)
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: heads, persons and figures among shapes
 without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 23 minutes on 2 cores. Full MNIST, three seeds: ten
-classes every time, few 2s, FID 95 ± 6; 12 to 17 minutes on one core (began.py: 38 ± 5, three minutes).
+classes every time, few 2s, FID 95 ± 6; 16 minutes on one core (began.py: 38 ± 5, three minutes).
 """
 
 import math
@@ -70,7 +69,7 @@ import common
 
 @dataclass(kw_only=True)
 class Hyperparameters(common.Options):
-    """Change a default here, or give it as a flag: python began_conv.py --gamma 0.5."""
+    """Change a default here, or give it as a flag: python began_conv.py --gamma 0.9."""
 
     # The game
     gamma: float = 0.0
@@ -270,16 +269,17 @@ def halve_lr_on_plateau(
 def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
     """Make D an autoencoder of real images before it plays. If it draws only one blurred digit, G may collapse to one
     blot for every z, and stay there for long (seen with --n-D 8, seed 2: docs/exercises.md)."""
-    if steps:
-        common.say(f"before the game D learns to draw, for {steps} steps")
+    common.say(f"before the game D learns to draw, for {steps} steps; there is no checkpoint before their end")
     # At G's rate: alone D may learn fast, it must be slow only in the game
     optimizer = torch.optim.Adam(D.parameters(), run.hp.lr_G, run.hp.betas, fused=True)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        with common.autocast(run.device, run.bfloat16):
-            reconstruction_loss(D, run.real(), run.hp.eta).backward()
-        common.average_gradients(D)
-        optimizer.step()
+    with common.progress_bar(steps, 0) as bar:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            with common.autocast(run.device, run.bfloat16):
+                reconstruction_loss(D, run.real(), run.hp.eta).backward()
+            common.average_gradients(D)
+            optimizer.step()
+            bar.update()
 
 
 def train(hp: Hyperparameters) -> None:
@@ -292,7 +292,7 @@ def train(hp: Hyperparameters) -> None:
     opt_G = torch.optim.Adam(G.parameters(), hp.lr_G, hp.betas, fused=True)
     opt_D = torch.optim.Adam(D.parameters(), hp.lr_D, hp.betas, fused=True)
     k = torch.tensor(hp.k_start, device=run.device)
-    if run.checkpoint is None:  # a resumed run's D can draw already
+    if hp.head_start and run.checkpoint is None:  # a resumed run's D can draw already
         learn_to_draw(D, hp.head_start, run)
     M_mean, M_best = torch.zeros((), device=run.device), torch.full((), math.inf, device=run.device)
 

@@ -116,5 +116,6 @@ def test_a_line_of_progress_now_and_then(monkeypatch, capsys):
             for _ in range(100):
                 now[0] += 1
                 bar.update()
+                assert bar.miniters == 1, "tqdm's monitor prints bars with more than that a second time"
     steps = [int(line.split("/")[0]) for line in capsys.readouterr().err.splitlines() if "steps" in line]
     assert steps == [8, 38, 68, 98]

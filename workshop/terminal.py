@@ -67,7 +67,8 @@ class Lines(plain_tqdm):
     """A progress bar for what is no terminal: a line after some 8 seconds, then one every 30."""
 
     def __init__(self, **settings) -> None:
-        super().__init__(**settings, file=sys.stderr, bar_format=LINE, leave=False)  # the run's own last line is enough
+        # leave: the run's own last line is enough. miniters: with more, tqdm's monitor repeats each line after seconds
+        super().__init__(**settings, file=sys.stderr, bar_format=LINE, leave=False, miniters=1)
         self.mininterval = self.maxinterval = 8
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
