@@ -28,12 +28,12 @@ So D must not push L(G(z)) up too hard. How hard is set by k, and k follows from
     γ = E L(G(z)) / E L(x)                                  the balance wanted, in (0, 1]
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)              k starts at 0 (here at 0.6, see below)
 
-If G's images are reconstructed too well (L(G(z)) < γ L(x)), k rises and D attends more to pushing them up; if too
-badly, k falls and D goes back to learning real images. (The paper calls this proportional control. As k adds up the
+If G's images are reconstructed too well (L(G(z)) < γ L(x)), k rises and D attends more to raising their errors; if
+too badly, k falls and D goes back to learning real images. (The paper calls this proportional control. As k adds up the
 errors, it is integral control: inside (0, 1) k comes to rest only where the balance is γ.)
 γ is the dial of the paper. With a low γ D mostly learns to draw real images, and G makes only the few that D draws
-best: on faces the samples are good and much alike. With a high one G's errors must be spread as the real ones are:
-diverse samples. On digits a low γ makes them alike as well, but blurred: docs/gamma.md.
+best: on faces the samples are good and much alike. With a high one G's images must be as hard to draw as real ones, on
+average, so not only the easiest: diverse samples. On digits a low γ also makes them alike, but blurred: docs/gamma.md
 
     M = L(x) + |γ L(x) − L(G(z))|
 
@@ -68,7 +68,7 @@ easy to reconstruct, and such images easier still.
     γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
     k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
     λ_k         0.001                       0.005: a run of minutes needs a faster controller
-    Adam        1e-4 for both, β₁ 0.9       G 2e-3, D 3.5e-4: a slow D needs a high k (docs/LOG.md); β₁ 0:
+    Adam        1e-4 for both, β default    G 2e-3, D 3.5e-4: a slow D needs a high k (docs/LOG.md); β₁ 0:
                                             momentum makes the players overshoot each other; β₂ 0.99: with 0.999 (and
                                             lr_D 5e-4) L(G(z)) explodes in some runs; the rates are halved when M
                                             stalls, as in the paper (with these defaults it never does on MNIST)

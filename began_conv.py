@@ -32,7 +32,7 @@ Departures from the paper, found on digits and on colour pictograms; the two dif
     error of k  γ L(x) − L(G(z))            divided by L(x), about 0.1: so the paper's λ_k of 0.001 moves k some ten
                                             times as fast; clipped to [−1, 1]: L(G(z)) is large at first, and k would
                                             fall far
-    Adam        1e-4 for both, β₁ 0.9       G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes are lost;
+    Adam        1e-4 for both, β default    G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes are lost;
                                             β₁ 0: momentum makes the players overshoot each other; β₂ 0.99 as in
                                             began.py
     batch       16                          64

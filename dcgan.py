@@ -16,7 +16,7 @@ The network D returns the *logit* d; D(x) in the formulas is σ(d), a probabilit
 −log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor lose precision.
 
 In the original game, the *minimax* (or saturating) form, G minimises E log(1 − D(G(z))). For a fixed D both forms
-have the same best G. But at the start D is sure that G's images are fakes, and then the minimax form teaches G nothing:
+have the same best G. But early on D is sure that G's images are fakes, and then the minimax form teaches G nothing:
 its derivative by the logit d is −D, about 0. That of log D is 1 − D, about 1.
 Let P be the distribution of the data and Q that of G's images, p and q their densities. In the minimax form, with D
 at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon divergence

@@ -8,27 +8,27 @@ How a convex function becomes a game, in four lines. With u = p(x)/q(x), data P 
     D_f(P‖Q) = E_Q[f(u)]                                    f convex, f(1) = 0: the divergence
     f(u)     = sup_t { u t − f*(t) }                        a convex f is the supremum of its tangents
     D_f(P‖Q) = E_Q[sup_t { u t − f*(t) }]                   put in: the best slope t at each x
-             ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }          T from some class, such as a network's: only a bound
+             ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }          as E_Q[u T] = E_P[T]; T of some class (a network): a bound
 
 The *conjugate* f*(t) = sup_u { u t − f(u) } places the tangent of slope t: it is the line u t − f*(t). The last line
 needs no densities, only samples, so a network can maximise it: T = g_f(V(x)), where V is any network with one
 output and the *output activation* g_f squeezes that into the domain of f*. (The code calls V `D`, as in the
 other scripts; its `F` is torch.nn.functional.) The bound is tight at T(x) = f'(p(x)/q(x)), so a trained T knows the
-density ratio: a T(x) above f'(1) says "more data than samples here". (For `gan` f'(1) is −log 2: V = 0, σ(V) = ½.) The
-generator then lowers the bound: formula (7), θ and ω being the weights of G and V,
+density ratio (for total_variation, whether it is above 1): a T(x) above f'(1) says "more data than samples here". (For
+`gan` f'(1) is −log 2: V = 0, σ(V) = ½.) G then lowers the bound: formula (7), θ and ω being the weights of G and V,
 
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]           V: ascend F.   G: descend F.
 
 (Section 3.2 proposes that G ascend E_Q[g_f(V(x))] in its place, as the non-saturating GAN does.)
 Algorithm 1 does both *from the same old values*: a single forward pass of G and V serves both. The GAN
-of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ); with D = σ(V) F = E log D + E log(1 − D).
+of Goodfellow et al. is the row `gan`: g_f = log σ, f*(t) = −log(1 − eᵗ). With D = σ(V), F is E log D + E log(1 − D).
 
 What each divergence is known for, when Q can't match P exactly (section 2.5 of the paper; tests/test_fgan.py
 fits one Gaussian to a mixture of two):
     kl, pearson_chi2       punish q ≈ 0 where p > 0: Q covers every mode (peak of p), and the gaps between them
     reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
     jeffreys               kl + reverse_kl: both punishments
-    jensen_shannon, gan, squared_hellinger, total_variation  bounded: no x can cost more than a constant
+    jensen_shannon, gan, squared_hellinger, total_variation  bounded, however far apart P and Q are
     alpha                  from reverse_kl (α → 0) through 2·squared_hellinger (α = ½) to kl (α → 1) and beyond
     jensen_shannon_weighted  data weighted by π, samples by 1 − π
 What all of them really did on MNIST is in docs/divergences.md, with numbers and pictures.
@@ -88,8 +88,8 @@ class Hyperparameters(common.Options):
     pi: float = 0.3
     """π of the divergence jensen_shannon_weighted, the weight of the data: in (0, 1)."""
     generator_objective: Literal["minimax", "practical"] = "minimax"
-    """minimax: G minimises F itself, −E f*(g_f(V(G(z)))). practical: G maximises E g_f(V(G(z))) (section 3.2),
-    whose gradient does not vanish while V wins. Here V never wins for long, and with `gan` minimax is better."""
+    """minimax: G minimises F itself, −E f*(g_f(V(G(z)))). practical: G maximises E g_f(V(G(z))) (section 3.2); with
+    `gan` its gradient does not vanish while V wins. Here V never wins for long, and with `gan` minimax is better."""
 
     # The optimisation
     steps: int = 10_000

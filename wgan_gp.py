@@ -186,7 +186,9 @@ def generator_loss(d_fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(D: nn.Module, x: Tensor, fake: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-    """E (‖∇D(x̂)‖₂ − 1)² and E ‖∇D(x̂)‖₂ at x̂ = ε x + (1 − ε) G(z), with one ε per sample: N×1×1×1."""
+    """E (‖∇D(x̂)‖₂ − 1)² and E ‖∇D(x̂)‖₂ at x̂ = ε x + (1 − ε) G(z), with one ε per sample: N×1×1×1.
+
+    Without BatchNorm D(x̂) depends on one image alone, so the gradient of the sum holds that of each image."""
     x_hat = (epsilon * x + (1 - epsilon) * fake).requires_grad_()
     norm = torch.autograd.grad(D(x_hat).sum(), x_hat, create_graph=True)[0].flatten(1).norm(dim=1)
     return ((norm - 1) ** 2).mean(), norm.mean()
