@@ -75,8 +75,8 @@ class Options:
     """Of the noise."""
     k: int = 5
     """Neighbours that make a neighbourhood, for precision, recall, density and coverage."""
-    data: str = "mnist"
-    """What to compare images from elsewhere with. A run says itself what it was trained on."""
+    data: str = "auto"
+    """What to compare with, as the scripts' --data. auto: what a run learned from; for images from elsewhere mnist."""
     data_dir: str = "data"
     """Folder in which data sets and the classifier are kept."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -113,6 +113,7 @@ class Samples:
     picture: Path
     between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
     run: dict = field(default_factory=dict)  # of a run: what a comparison says of it
+    source: str = ""  # of a run: the images that it learned from
 
     def some(self, count: int) -> Tensor:
         """At most `count` of the images; of those from elsewhere, which may be sorted by class, every n-th."""
@@ -122,16 +123,17 @@ class Samples:
 
 def load_samples(target: str, options: Options, device: torch.device) -> Samples:
     """Images of a run folder, an .npz file or a folder of pictures. Raises UserError if it is none of these."""
-    path = Path(target)
+    path, elsewhere = Path(target), "mnist" if options.data == "auto" else options.data
     if path.suffix == ".npz":
         files = path.with_suffix(".metrics.json"), path.with_suffix(".evaluate.png")
-        return Samples(read_npz(path), options.data, *files)
-    if not path.is_dir():
-        raise UserError(f"{path}: there is no such run folder, .npz file or folder of pictures")
-    if not any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS)) and any(path.glob("*.png")):
+        return Samples(read_npz(path), elsewhere, *files)
+    is_run = any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS))
+    if not is_run and not any(path.glob("*.png")):
+        raise UserError(f"{path}: there is no such run folder, .npz file or folder of PNG pictures")
+    if not is_run:
         place = path.resolve()  # beside the folder: in it they would be two files too many next time
         files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
-        return Samples(read_pictures(path), options.data, *files)
+        return Samples(read_pictures(path), elsewhere, *files)
     files = path / "metrics.json", path / "evaluate.png"
     checkpoint = read_checkpoint(path, None)
     module = script_of(checkpoint["script"], path)
@@ -139,12 +141,11 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     count = max(options.samples, PARZEN_SAMPLES) if options.kde else options.samples
     z = common.noise_from_seed(options.sample_seed, count, hp.z_dim).to(device)
     images = common.generate_uint8(G, z)
-    lines = torch.stack(
-        [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
-    )
-    between = common.generate_uint8(G, lines).view(2, 12, *images.shape[1:])
+    lines = [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
+    between = common.generate_uint8(G, torch.stack(lines)).view(2, 12, *images.shape[1:])
     run = {name: checkpoint[name] for name in ("script", "hyperparameters", "step")} | {"log": path / "log.csv"}
-    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run)
+    data = checkpoint["hyperparameters"]["data"] if options.data == "auto" else options.data
+    return Samples(images, data, *files, between, run, checkpoint["data"])
 
 
 def script_of(name: str, folder: Path):
@@ -177,9 +178,7 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     reference = references[key]
     count = min(len(samples.images), len(reference.test.images), options.samples)
     if count < 100:
-        raise UserError(
-            f"{target}: {count} images to compare; the metrics need at least 100 samples and held-out real ones"
-        )
+        raise UserError(f"{target}: {count} images to compare; needed are 100 samples and 100 held-out real ones")
     images = samples.some(count)
     numbers = reference.measure(images, options.k) | {"data": samples.data, "floor": reference.floor(count, options.k)}
     if options.kde:
@@ -191,6 +190,8 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
         draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)
     except UserError as error:  # such as a run of somebody else's
         print(f"{target}: its numbers are not kept: {error}")
+    if samples.source not in ("", reference.train.source):
+        print(f"{target}: it learned from {samples.source}, and is compared with {reference.train.source}")
     if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
     if reference.classifier is None:
@@ -224,8 +225,7 @@ def compare(columns: list[Column], path: Path) -> None:
 
 def over_seeds(options: Options, references: dict) -> None:
     """Train what is not trained yet, evaluate, and print the table of means."""
-    device = ["--device", options.device] if options.device != "auto" else []
-    flags = f"{options.flags} {shlex.join(['--data-dir', options.data_dir, *device])}"
+    flags = f"{shlex.join(['--data-dir', options.data_dir, '--device', options.device])} {options.flags}"
     folders = train_seeds(options.targets, options.seeds, flags, options.out, options.jobs)
     results = {target: [evaluate(run, options, references).numbers for run in runs] for target, runs in folders.items()}
     seconds = {t: [read_checkpoint(Path(run), None)["seconds"] for run in runs] for t, runs in folders.items()}

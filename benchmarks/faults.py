@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 import tyro
+from scipy.stats import spearmanr
 from torch import Tensor
 
 import common
@@ -139,8 +140,7 @@ def compare_runs(options: Options) -> None:
         pairs.append((fid(features, known.features(samples)[0]), fid(random, random_features(samples, CPU))))
         print(f"{run}: fid {pairs[-1][0]:.4g}, fid_random {pairs[-1][1]:.4g}", flush=True)
     if len(pairs) > 1:
-        ranks = torch.tensor(pairs).argsort(0).argsort(0).T.float()
-        print(f"rank correlation of {len(pairs)} runs: {torch.corrcoef(ranks)[0, 1]:.2f}")
+        print(f"rank correlation of {len(pairs)} runs: {spearmanr(pairs).statistic:.2f}")
 
 
 @command

@@ -83,7 +83,7 @@ def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
     speed.train_by_turns(Parent(), script, kind, speed.Options(data_dir=data_dir))
     assert len(turns) == 3
     assert all(seconds > 0 for seconds in turns)
-    assert len(averaged) == (kind == "loop")  # after step 10; step 15 is the last
+    assert len(averaged) == 10 * (kind == "loop")  # each of the first ten steps, then every tenth; step 15 is the last
     assert (common.Run, EMA.update) == kept
 
 

@@ -32,15 +32,24 @@ def test_decay_0_is_the_network_itself():
         assert torch.equal(ema.network.weight, G.weight)
 
 
-@pytest.mark.parametrize(("decay", "every"), [(0.0, 1), (0.9, 1), (0.95, 2), (0.99, 10)])
+@pytest.mark.parametrize(("decay", "every"), [(0.0, 1), (0.9, 1), (0.95, 2), (0.99, 10), (0.99999, 100)])
 def test_it_follows_every_few_steps(decay, every, monkeypatch):
-    """Every 0.1/(1 − decay) steps, with the decay of as many, or less at the start of a run."""
+    """Every 0.1/(1 − decay) steps, with the decay of as many, or less at the start of a run; before, all steps."""
     seen = []
     monkeypatch.setattr(torch, "_foreach_lerp_", lambda mean, now, weight: seen.append(1 - weight))
     ema = EMA(nn.Linear(1, 1), decay)
-    for step in range(1, 21):
+    for step in range(1, 2 * every + 20):
         ema.update(step)
-    assert seen == pytest.approx([min(decay**every, i / (i + 9)) for i in range(1, 20 // every + 1)])
+    later = [min(decay**every, i / (i + 9)) for i in range(1, (2 * every + 19) // every + 1)]
+    assert seen == pytest.approx([0.0] * (every - 1) + later)
+
+
+def test_a_short_run_shows_what_it_has_learned():
+    G = nn.Linear(2, 2)
+    ema = EMA(G, 0.9999)
+    nn.init.normal_(G.weight)
+    ema.update(1)
+    assert torch.equal(ema.network.weight, G.weight)
 
 
 def test_a_run_keeps_it(command_line, tmp_path):

@@ -1,5 +1,6 @@
 """The command: runs, .npz files, folders of pictures, many seeds."""
 
+import dataclasses
 import io
 import json
 import random
@@ -64,6 +65,14 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     out = capfd.readouterr().out
     assert "no classifier" in out
     assert "random convolutions" in out
+    assert "it learned from" not in out
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    with pytest.raises(common.UserError, match="--data mine: no images there"):
+        evaluate.evaluate("out/wgan_gp", options, {})
+    found = evaluate.evaluate("out/wgan_gp", dataclasses.replace(options, data="moved"), {}).numbers
+    assert found["fid_random"] == pytest.approx(numbers["fid_random"])
+    assert "it learned from mine, centre-cropped, and is compared with moved, centre-cropped" in capfd.readouterr().out
+    (tmp_path / "moved").rename(tmp_path / "mine")
     evaluate.compare([evaluate.evaluate("out/wgan_gp", options, {})], tmp_path / "compare.png")
     table = [line.split()[0] for line in capfd.readouterr().out.splitlines()]
     assert "fid_random" in table
@@ -124,7 +133,7 @@ def test_evaluate_refuses(good, tmp_path):
     refuses("there is no")
     target = tmp_path / "empty"
     target.mkdir()
-    refuses("there is no .*checkpoint.pt")
+    refuses("no such run folder, .npz file or folder of PNG pictures")
     for name in ("hyperparameters.json", "curves.png"):  # of a run without a checkpoint yet
         (target / name).touch()
     refuses("there is no .*checkpoint.pt")

@@ -55,6 +55,19 @@ def test_runs_that_are_older_than_their_script_are_named(started, tmp_path, caps
     assert [words[-1] for words, _ in started] == ["--resume", "--resume", "--overwrite"]
 
 
+def test_a_failure_ends_it_at_once(monkeypatch, tmp_path):
+    """No other training is begun, also by a thread that is quicker than the one that looks at the results."""
+    begun = []
+
+    class Done:
+        returncode, stderr = 1, "loss_G is nan"
+
+    monkeypatch.setattr("workshop.many_runs.subprocess.run", lambda words, **_: begun.append(words) or Done())
+    with pytest.raises(UserError, match="this training failed"):
+        train_seeds((str(ROOT / "fgan.py"),), 20, "", str(tmp_path), 1)
+    assert len(begun) == 1
+
+
 def test_a_path_with_a_space_is_a_script(started, tmp_path):
     (tmp_path / "my gan.py").write_text("", encoding="utf-8")
     assert list(train_seeds((str(tmp_path / "my gan.py"),), 1, "", str(tmp_path), 1))

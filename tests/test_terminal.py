@@ -82,6 +82,23 @@ def test_help_whose_reader_has_gone():
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("printed", ["stdout", "stderr"])
+def test_a_training_whose_reader_has_gone_goes_on(printed):
+    """As after Ctrl-C in: python began.py 2>&1 | tee log.txt."""
+    program = (
+        "from workshop import terminal\nbar = terminal.Lines(total=9)\nbar.mininterval = 0\n"
+        "for _ in range(9):\n    terminal.say('a grid')\n    bar.update()"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, printed: writer}
+    done = subprocess.run([sys.executable, "-c", program], **streams, cwd=ROOT, encoding="utf-8", check=False)
+    os.close(writer)
+    assert done.returncode == 0
+    assert (done.stdout or "").count("a grid") == (9 if printed == "stderr" else 0)
+    assert not done.stderr or "Error" not in done.stderr
+
+
 def test_words_for_the_shell_of_this_system(monkeypatch):
     assert quote(["python", "my run/began.py"]) == "python 'my run/began.py'"
     monkeypatch.setattr(os, "name", "nt")

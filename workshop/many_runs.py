@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,10 +45,14 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
         print(f"older than their scripts, but used as they are: {', '.join(older)}; to train anew delete them")
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **share_of_cores(jobs)}
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(waiting), desc="trainings", unit="") as bar:
+        failed = threading.Event()
 
         def train(words: list[str]) -> None:
+            if failed.is_set():  # this thread takes up the next one before it hears of the failure
+                return
             done = subprocess.run(words, env=environment, capture_output=True, encoding="utf-8", check=False)
             if done.returncode:
+                failed.set()
                 print(done.stderr.strip(), file=sys.stderr)
                 raise UserError(f"this training failed, as it says above: {shlex.join(words[1:])}")
             bar.update()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import torch
 import tyro
@@ -28,7 +29,7 @@ def read_flags(Options: type, program: str, doc: str | None):
     try:
         return tyro.cli(Options, prog=program, description=first_line(doc) if doc else None)
     except BrokenPipeError:  # such as: python began.py --help | head -20
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python itself complains when it ends
+        go_on_unread(sys.stdout)
         sys.exit(1)
     except ValueError as error:  # of the dataclass's own checks: only the newest tyro tells them by itself
         print(f"{program}: {first_line(error)}", file=sys.stderr)
@@ -38,8 +39,16 @@ def read_flags(Options: type, program: str, doc: str | None):
 def say(text: str) -> None:
     """Print, in process 0 alone; in a terminal above the bar, if there is one."""
     if rank() == 0:
-        (tqdm.write if sys.stderr.isatty() else print)(text)
-        sys.stdout.flush()
+        try:
+            (tqdm.write if sys.stderr.isatty() else print)(text)
+            sys.stdout.flush()
+        except BrokenPipeError:  # such as: python began.py | tee log.txt, where Ctrl-C ends tee at once
+            go_on_unread(sys.stdout)
+
+
+def go_on_unread(stream: TextIO) -> None:
+    """Throw away what is still to be printed, for nobody reads it; a training must not end by that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def where(device: torch.device, bfloat16: bool) -> str:
@@ -73,8 +82,11 @@ class Lines(plain_tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.n > self.initial and msg != "":
-            self.fp.write(msg or str(self))
-            self.fp.flush()
+            try:
+                self.fp.write(msg or str(self))
+                self.fp.flush()
+            except BrokenPipeError:
+                go_on_unread(sys.stderr)
             self.mininterval = self.maxinterval = 30
 
 
