@@ -268,7 +268,7 @@ def halve_lr_on_plateau(
 
 def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
     """Make D an autoencoder of real images before it plays. If it draws only one blurred digit, G may collapse to one
-    blot for every z, and stay there for long (seen with --n-D 8, seed 2: docs/exercises.md)."""
+    blot for every z, and stay there for long (docs/exercises.md)."""
     common.say(f"before the game D learns to draw, for {steps} steps; there is no checkpoint before their end")
     # At G's rate: alone D may learn fast, it must be slow only in the game
     optimizer = torch.optim.Adam(D.parameters(), run.hp.lr_G, run.hp.betas, fused=True)

@@ -183,7 +183,7 @@ def health(runs: Path) -> Figure:
             axes.grid(alpha=0.3)
             axes.legend(fontsize=7)
             axes.tick_params(labelsize=7)
-            axes.set_ylim(0, {"k": 1, "balance": 3.5}.get(keys[0], 1.2))
+            axes.set(**({"ylim": (0, 1)} if keys[0] == "k" else {"yscale": "log", "ylim": (0.001, 20)}))
         column[-1].set_xlabel("steps", fontsize=8)
     return figure
 

@@ -38,10 +38,14 @@ def test_one_image_for_every_z_is_said_once(watch, capsys):
     assert looks(watch, [0.02] * 10, capsys) == [IN_A_ROW - 1]
 
 
+def test_one_image_in_slight_variations_too(watch, capsys):
+    assert looks(watch, [0.16] * 10, capsys) == [IN_A_ROW - 1]
+
+
 def test_what_is_no_collapse(watch, capsys):
     assert looks(watch, [0.02, 0.02, 0.5, 0.02, 0.02, 0.5], capsys) == []
     assert looks(watch, [0.02] * 4, capsys, first=0) == []
-    assert looks(watch, [0.2] * 10, capsys) == []
+    assert looks(watch, [0.3] * 10, capsys) == []
 
 
 def test_a_collapse_at_the_end_of_a_run(watch, capsys):
