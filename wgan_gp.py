@@ -19,7 +19,8 @@ To descend on it, the gradient must itself be differentiated: `create_graph=True
 computed. No gradient of the penalty reaches G: its images were made under no_grad.
 
 D must not have BatchNorm: the penalty is about D's answer to each single image, and BatchNorm makes every
-answer depend on the whole batch. (The paper suggests LayerNorm; here, with other initial weights, it was far slower
+answer depend on the whole batch. Without it the gradient of the batch's summed answers, which autograd gives at once,
+holds the gradient of each answer. (The paper suggests LayerNorm; here, with other initial weights, it was far slower
 than none.) What BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a
 gradient whose norm starts near 2 on digits. (In larger networks it starts higher, near 9 at 64 px, and the penalty
 brings it down.) With the 0.02 of dcgan.py it would start at 0.003, and G would wait until D has grown. G's weights
@@ -186,9 +187,7 @@ def generator_loss(d_fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(D: nn.Module, x: Tensor, fake: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-    """E (‖∇D(x̂)‖₂ − 1)² and E ‖∇D(x̂)‖₂ at x̂ = ε x + (1 − ε) G(z), with one ε per sample: N×1×1×1.
-
-    Without BatchNorm D(x̂) depends on one image alone, so the gradient of the sum holds that of each image."""
+    """E (‖∇D(x̂)‖₂ − 1)² and E ‖∇D(x̂)‖₂ at x̂ = ε x + (1 − ε) G(z), with one ε per sample: N×1×1×1."""
     x_hat = (epsilon * x + (1 - epsilon) * fake).requires_grad_()
     norm = torch.autograd.grad(D(x_hat).sum(), x_hat, create_graph=True)[0].flatten(1).norm(dim=1)
     return ((norm - 1) ** 2).mean(), norm.mean()

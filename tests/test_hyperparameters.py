@@ -51,7 +51,7 @@ def test_every_hyperparameter_matters(script, tmp_path, monkeypatch):
     monkeypatch.setattr(log, "save_curves", lambda *_: None)
     module = importlib.import_module(script)
     same = {"steps": 4, "out": str(tmp_path / "run"), "device": "cpu", "precision": "float32", "overwrite": True}
-    same |= {"batch_size": 8, "z_dim": 4} | SMALL.get(script, {"width": 4, "hidden": 8})
+    same |= {"batch_size": 8, "z_dim": 4, "ema": 0.9} | SMALL.get(script, {"width": 4, "hidden": 8})
 
     def learned(**changes) -> dict[str, torch.Tensor]:
         module.train(module.Hyperparameters(**(same | changes)))
