@@ -53,7 +53,7 @@ In colour:  python began_conv.py --data path/to/folder --image-size 32      (64 
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: heads, persons and figures among shapes
-without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 24 to 40 minutes on one core. Full MNIST, 3 seeds: ten
+without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 20 minutes on two cores. Full MNIST, three seeds: ten
 classes every time, few 2s, FID 95 ± 6; 16 minutes on one core (began.py: 38 ± 5, three minutes).
 """
 
