@@ -108,7 +108,7 @@ class Samples:
     """Generated images (uint8 N×C×H×W) and what is known of their making."""
 
     images: Tensor
-    data: str  # the data set to compare with
+    data: str  # the data set to compare with, unless --data names another
     metrics: Path  # where the numbers go
     picture: Path
     between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
@@ -123,17 +123,16 @@ class Samples:
 
 def load_samples(target: str, options: Options, device: torch.device) -> Samples:
     """Images of a run folder, an .npz file or a folder of pictures. Raises UserError if it is none of these."""
-    path, elsewhere = Path(target), "mnist" if options.data == "auto" else options.data
+    path = Path(target)
     if path.suffix == ".npz":
         files = path.with_suffix(".metrics.json"), path.with_suffix(".evaluate.png")
-        return Samples(read_npz(path), elsewhere, *files)
-    is_run = any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS))
-    if not is_run and not any(path.glob("*.png")):
-        raise UserError(f"{path}: there is no such run folder, .npz file or folder of PNG pictures")
-    if not is_run:
+        return Samples(read_npz(path), "mnist", *files)
+    if not any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS)):  # no run
+        if not any(path.glob("*.png")):
+            raise UserError(f"{path}: there is no such run folder, .npz file or folder of PNG pictures")
         place = path.resolve()  # beside the folder: in it they would be two files too many next time
         files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
-        return Samples(read_pictures(path), elsewhere, *files)
+        return Samples(read_pictures(path), "mnist", *files)
     files = path / "metrics.json", path / "evaluate.png"
     checkpoint = read_checkpoint(path, None)
     module = script_of(checkpoint["script"], path)
@@ -144,8 +143,7 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     lines = [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
     between = common.generate_uint8(G, torch.stack(lines)).view(2, 12, *images.shape[1:])
     run = {name: checkpoint[name] for name in ("script", "hyperparameters", "step")} | {"log": path / "log.csv"}
-    data = checkpoint["hyperparameters"]["data"] if options.data == "auto" else options.data
-    return Samples(images, data, *files, between, run, checkpoint["data"])
+    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run, checkpoint["data"])
 
 
 def script_of(name: str, folder: Path):
@@ -172,15 +170,16 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     """
     device = choose_device_to_measure(options.device)
     samples = load_samples(target, options, device)
-    key = (samples.data, tuple(samples.images.shape[1:]))
+    data = samples.data if options.data == "auto" else options.data
+    key = (data, tuple(samples.images.shape[1:]))
     if key not in references:
-        references[key] = reference_for(samples.data, samples.images.shape[1:], options.data_dir, device)
+        references[key] = reference_for(data, samples.images.shape[1:], options.data_dir, device)
     reference = references[key]
     count = min(len(samples.images), len(reference.test.images), options.samples)
     if count < 100:
         raise UserError(f"{target}: {count} images to compare; needed are 100 samples and 100 held-out real ones")
     images = samples.some(count)
-    numbers = reference.measure(images, options.k) | {"data": samples.data, "floor": reference.floor(count, options.k)}
+    numbers = reference.measure(images, options.k) | {"data": data, "floor": reference.floor(count, options.k)}
     if options.kde:
         parzen = reference.density(samples.some(min(PARZEN_SAMPLES, len(reference.train.images))))
         numbers = numbers | parzen | {"floor": numbers["floor"] | reference.density_floor(parzen["kde_samples"])}
@@ -195,7 +194,7 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
     if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
     if reference.classifier is None:
-        print(f"{samples.data}: no labels, hence no classifier and no {', '.join(NEEDS_LABELS)}")
+        print(f"{data}: no labels, hence no classifier and no {', '.join(NEEDS_LABELS)}")
         print("features of fid_random: random convolutions; it compares on the same images and image size only")
     return Column(target, numbers, common.grid(images[:64]), **samples.run)
 
@@ -225,7 +224,8 @@ def compare(columns: list[Column], path: Path) -> None:
 
 def over_seeds(options: Options, references: dict) -> None:
     """Train what is not trained yet, evaluate, and print the table of means."""
-    flags = f"{shlex.join(['--data-dir', options.data_dir, '--device', options.device])} {options.flags}"
+    device = ["--device", options.device] if options.device != "auto" else []
+    flags = f"{options.flags} {shlex.join(['--data-dir', options.data_dir, *device])}"
     folders = train_seeds(options.targets, options.seeds, flags, options.out, options.jobs)
     results = {target: [evaluate(run, options, references).numbers for run in runs] for target, runs in folders.items()}
     seconds = {t: [read_checkpoint(Path(run), None)["seconds"] for run in runs] for t, runs in folders.items()}
