@@ -286,15 +286,16 @@ def test_hyperparameters_of_the_samples_are_those_of_the_run(command_line, tmp_p
 def test_pictures_are_of_the_average_and_of_the_same_noise(command_line, tmp_path):
     import dcgan
 
-    assert command_line("dcgan", *TINY, "--ema", 0.9)[0] == 0
     folder = tmp_path / "out/dcgan"
-    checkpoint = checkpoints.read_checkpoint(folder, "dcgan")
-    G, hp = checkpoints.load_generator(checkpoint, dcgan.Hyperparameters, dcgan.Generator, torch.device("cpu"))
-    G_ema, now = checkpoint["networks"]["G_ema"], checkpoint["networks"]["G"]
-    assert all(torch.equal(value, G_ema[name]) for name, value in G.state_dict().items())
-    assert any(not torch.equal(G_ema[name], now[name]) for name in now if now[name].is_floating_point())
-    picture = common.grid(common.generate_uint8(G, common.noise_from_seed(hp.seed, 64, hp.z_dim)))
-    assert np.array_equal(np.asarray(picture), np.asarray(Image.open(folder / "samples/000006.png")))
+    for step in (3, 6):
+        assert command_line("dcgan", *TINY, "--ema", 0.9, "--steps", step, *["--resume"] * (step > 3))[0] == 0
+        checkpoint = checkpoints.read_checkpoint(folder, "dcgan")
+        G, hp = checkpoints.load_generator(checkpoint, dcgan.Hyperparameters, dcgan.Generator, torch.device("cpu"))
+        G_ema, now = checkpoint["networks"]["G_ema"], checkpoint["networks"]["G"]
+        assert all(torch.equal(value, G_ema[name]) for name, value in G.state_dict().items())
+        assert any(not torch.equal(G_ema[name], now[name]) for name in now if now[name].is_floating_point())
+        picture = common.grid(common.generate_uint8(G, common.noise_from_seed(hp.seed, 64, hp.z_dim)))
+        assert np.array_equal(np.asarray(picture), np.asarray(Image.open(folder / f"samples/{step:06}.png")))
 
 
 def test_images_noise_and_epsilon_are_drawn_from_all_there_is(tmp_path, monkeypatch):
