@@ -183,7 +183,9 @@ def health(runs: Path) -> Figure:
             axes.grid(alpha=0.3)
             axes.legend(fontsize=7)
             axes.tick_params(labelsize=7)
-            axes.set(**({"ylim": (0, 1)} if keys[0] == "k" else {"yscale": "log", "ylim": (0.001, 20)}))
+        for axes in column[[1, 3]]:  # losses and their ratio
+            axes.set(yscale="log", ylim=(0.001, 20))
+        column[2].set_ylim(0, 1)
         column[-1].set_xlabel("steps", fontsize=8)
     return figure
 
