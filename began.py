@@ -33,7 +33,7 @@ too badly, k falls and D goes back to learning real images. (The paper calls thi
 errors, it is integral control: inside (0, 1) k comes to rest only where the balance is γ.)
 γ is the dial of the paper. With a low γ D mostly learns to draw real images, and G makes only the few that D draws
 best: on faces the samples are good and much alike. With a high one G's images must be as hard to draw as real ones, on
-average, so not only the easiest: diverse samples. On digits a low γ also makes them alike, but blurred: docs/gamma.md
+average, so not only the easiest: diverse samples. On digits a low γ makes them alike too, but blurred (docs/gamma.md).
 
     M = L(x) + |γ L(x) − L(G(z))|
 

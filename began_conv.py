@@ -15,7 +15,7 @@ their constants; D learns alone before the game; the error that moves k is divid
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
 outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it first learns to draw alone.
 
-Departures from the paper, found on digits and on colour pictograms; the two differ in γ and in D's filters alone.
+Departures from the paper, found on digits and on colour pictograms (their settings differ in γ and n_D alone):
                 the paper                   here
     networks    n = 64 or 128 in both       n = 32 in G, 4 (grey) or 12 (colour) in D, as D must not win; outputs
                                             bounded by a tanh and a sigmoid; with the skip connections (in the paper
