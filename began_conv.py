@@ -15,9 +15,11 @@ their constants; D learns alone before the game; the error that moves k is divid
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z)) explode. So the
 outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it first learns to draw alone.
 
-Departures from the paper, found on digits and on colour pictograms (their settings differ in γ and n_D alone):
+The defaults are for small colour images. Digits want another γ and a smaller D (the command is below).
+
+Departures from the paper
                 the paper                   here
-    networks    n = 64 or 128 in both       n = 32 in G, 4 (grey) or 12 (colour) in D, as D must not win; outputs
+    networks    n = 64 or 128 in both       n = 32 in G, 12 in D (digits: 4), as D must not win; outputs
                                             bounded by a tanh and a sigmoid; with the skip connections (in the paper
                                             optional, section 3.5.1), without its vanishing residuals
     BatchNorm   none                        in G
@@ -26,8 +28,8 @@ Departures from the paper, found on digits and on colour pictograms (their setti
     upsampling  nearest neighbour           bilinear: with the means above, nearest left a weave in G's images of 64 px
     D's range   [−1, 1]                     [0, 1] inside: black is 0
     η           1                           2
-    γ           0.5                         grey 1: with 0.7 (n_D 8) most digits are 1, 7 or 9. Colour 0.7: with a γ
-                                            of 1 D draws badly and the samples are grainy
+    γ           0.5                         0.7: with a γ of 1 D draws badly and the samples are grainy. Digits 1: with
+                                            0.7 (n_D 8) most are 1, 7 or 9
     k           starts at 0                 at 0.6: from 0 G first makes the one image that D draws best
     error of k  γ L(x) − L(G(z))            divided by L(x), about 0.1: so the paper's λ_k of 0.001 moves k some ten
                                             times as fast; clipped to [−1, 1]: L(G(z)) is large at first, and k would
@@ -48,8 +50,8 @@ and for faces, which were not tried here, with 128 in place of 64, and with: --d
 What to look for in curves.png: on pictograms k falls from step 300 on, and L(x), M with it; on digits it falls a
 little, then rises to 0.8 or more. docs/health.md has the curves of a good run, a too strong D and a collapsed G.
 
-Run it:     python began_conv.py
-In colour:  python began_conv.py --data path/to/folder --image-size 32      (64 px: docs/own-images.md)
+Run it:     python began_conv.py --data path/to/folder --image-size 32      (64 px: docs/own-images.md)
+Digits:     python began_conv.py --gamma 1 --n-D 4
 Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
 Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: heads, persons and figures among shapes
@@ -58,7 +60,7 @@ classes every time, few 2s, FID 95 ± 6; 16 minutes on one core (began.py: 38 ±
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -72,9 +74,8 @@ class Hyperparameters(common.Options):
     """Change a default here, or give it as a flag: python began_conv.py --gamma 0.9."""
 
     # The game
-    gamma: float = 0.0
-    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]. Low: samples alike; high: diverse. 0 chooses:
-    1 for grey images, 0.7 for colour."""
+    gamma: float = 0.7
+    """γ, the balance E L(G(z)) / E L(x) that k steers to, in (0, 1]. Low: samples alike; high: diverse. Digits: 1."""
     lambda_k: float = 0.001
     """λ_k, the gain of the controller: the most that k changes in a step; 0: not at all."""
     k_start: float = 0.6
@@ -107,8 +108,8 @@ class Hyperparameters(common.Options):
     """Length of the noise z, each number from U(−1, 1)."""
     n_G: int = 32
     """Filters of G, n of the paper (64 or 128 there)."""
-    n_D: int = 0
-    """Filters of D (in the paper as many as G's). 0 chooses: 4 for grey images, 12 for colour."""
+    n_D: int = 12
+    """Filters of D (in the paper as many as G's): fewer than G's, as D must not win. Digits: 4."""
     h: int = 64
     """Length of the code between D's encoder and decoder."""
     batchnorm: bool = True
@@ -122,14 +123,13 @@ class Hyperparameters(common.Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        common.require(0 <= self.gamma <= 1, "--gamma", self.gamma, "0 (automatic) or in (0, 1]")
+        common.require(0 < self.gamma <= 1, "--gamma", self.gamma, "in (0, 1]")
         common.require(0 <= self.lambda_k < math.inf, "--lambda-k", self.lambda_k, "0 or more")
         common.require(0 <= self.k_start <= 1, "--k-start", self.k_start, "in [0, 1]")
         common.require(self.patience >= 0, "--patience", self.patience, "0 or more")
         common.require(self.head_start >= 0, "--head-start", self.head_start, "0 or more")
-        for name in ("n_G", "h"):
+        for name in ("n_G", "n_D", "h"):
             common.require(getattr(self, name) >= 1, common.flag(name), getattr(self, name), "at least 1")
-        common.require(self.n_D >= 0, "--n-D", self.n_D, "0 (automatic) or more")
         size = self.image_size
         common.require(size % 2 ** stages(size) == 0, "--image-size", size, "5, 6, 7 or 8 times a power of 2")
 
@@ -214,8 +214,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, hp: Hyperparameters) -> None:
         super().__init__()
-        n = hp.n_D or (4 if hp.channels == 1 else 12)
-        self.net = nn.Sequential(Encoder(hp, n), Decoder(hp, hp.h, n), nn.Sigmoid())
+        self.net = nn.Sequential(Encoder(hp, hp.n_D), Decoder(hp, hp.h, hp.n_D), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         return 2 * self.net((x + 1) / 2).float() - 1
@@ -285,7 +284,6 @@ def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
 def train(hp: Hyperparameters) -> None:
     """The objective of section 3.4 of the paper, one update of all three: D, G and k."""
     run = common.Run(hp)
-    hp = replace(hp, gamma=hp.gamma or (1.0 if hp.channels == 1 else 0.7))
     # channels_last: the layout in which CPUs convolve fastest
     G, D = (net(hp).to(run.device, memory_format=torch.channels_last) for net in (Generator, Discriminator))
     ema = common.EMA(G, hp.ema)

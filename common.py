@@ -9,12 +9,11 @@
     EMA, average_gradients, mean_over_processes, autocast    what the steps of several scripts use
 
 Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
-What happens behind these lines (files, checkpoints, signals …) is in workshop/, a small file for each subject:
-`workshop/__init__.py` is the list. The learning rates, and all else that a paper is about, are in the scripts.
+What happens behind these lines (files, checkpoints, signals …) is in training/, a small file for each subject:
+`training/__init__.py` is the list. The learning rates, and all else that a paper is about, are in the scripts.
 """
 
 import contextlib
-import inspect
 import math
 import os
 import sys
@@ -26,41 +25,23 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.utils import make_grid
 
-from workshop.checkpoints import load_generator, read_checkpoint, refuse_other_run, require_parts
-from workshop.datasets import BUILT_IN, Dataset, load_built_in
-from workshop.ema import EMA
-from workshop.errors import UserError, flag, require
-from workshop.files import can_be_a_path, write_by
-from workshop.folders import load_folder
-from workshop.machine import autocast, choose_device, prepare_machine, use_bfloat16
-from workshop.pictures import save_picture, to_float, to_uint8
-from workshop.processes import (
-    average_gradients,
-    main_process_first,
-    mean_over_processes,
-    process_group,
-    rank,
-    share,
-    world_size,
-)
-from workshop.record import Record
-from workshop.seeds import seed_everything
-from workshop.settings import INTERVALS, changed, fixed
-from workshop.signals import agree_to_stop, end_by, signals_noted
-from workshop.terminal import how_to_resume, progress_bar, read_flags, say, where
+from training import checkpoints, processes
+from training.datasets import BUILT_IN, Dataset, load_built_in
+from training.ema import EMA
+from training.files import UserError, can_be_a_path, flag, require, write_by
+from training.folders import load_folder
+from training.machine import autocast, choose_device, prepare_machine, seed_everything, use_bfloat16
+from training.pictures import save_picture, to_float, to_uint8
+from training.processes import average_gradients, mean_over_processes, share
+from training.record import Record
+from training.terminal import how_to_resume, progress_bar, read_flags, say, where
 
-__all__ = [
-    "EMA",
-    "autocast",
-    "average_gradients",
-    "flag",
-    "mean_over_processes",
-    "require",
-]  # imported only so that scripts call them as common.NAME
+# Some are imported only so that scripts can call them as common.NAME
+__all__ = ["EMA", "autocast", "average_gradients", "flag", "mean_over_processes", "require"]
 
 
 @dataclass(kw_only=True)
@@ -68,18 +49,16 @@ class Options:
     """What every script can be told besides its own hyperparameters."""
 
     data: str = "mnist"
-    """The real images: mnist, fashion-mnist, cifar10, or the path of a folder of images."""
+    """The real images: mnist, fashion-mnist, or the path of a folder of images."""
     data_dir: str = "data"
     """Folder in which data sets are kept and looked for."""
     image_size: int = 0
-    """Height = width in pixels. 0: 28 for mnist and fashion-mnist, 32 for cifar10, 64 for a folder."""
+    """Height = width in pixels. 0: 28 for mnist and fashion-mnist, 64 for a folder."""
     channels: Literal[0, 1, 3] = 0
     """1 is grey, 3 is colour. 0: as the data is."""
     out: str | None = None
     """Folder of the run. None: out/began for began.py, and so on. A run that is already there is kept: it moves to
     NAME.1, NAME.2, …"""
-    overwrite: bool = False
-    """Delete the run that is already in the folder instead of moving it aside."""
     resume: bool = False
     """Go on from the checkpoint in the folder, up to --steps in all."""
     sample: int = 0
@@ -101,13 +80,12 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse values out of range. Raises ValueError, which the command line prints as one line."""
-        known = f"one of {', '.join(BUILT_IN)}, or an existing folder of images"
-        require(self.data in BUILT_IN or os.path.isdir(self.data), "--data", self.data, known)
-        size = self.image_size
-        require(size == 0 or 8 <= size <= 1024, "--image-size", size, "0 (automatic) or 8 to 1024")
+        there = self.data in BUILT_IN or os.path.isdir(self.data)
+        require(there, "--data", self.data, f"one of {', '.join(BUILT_IN)}, or an existing folder of images")
+        require(self.image_size in (0, *range(8, 1025)), "--image-size", self.image_size, "0 (automatic) or 8 to 1024")
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
-        for name in ("steps", "n_critic", "z_dim", "width", *INTERVALS):
+        for name in ("steps", "n_critic", "z_dim", "width", *checkpoints.INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")
         for name in ("seed", "sample_seed"):
@@ -118,7 +96,6 @@ class Options:
             decays = getattr(self, name, 0)
             inside = all(0 <= decay < 1 for decay in (decays if isinstance(decays, tuple) else (decays,)))
             require(inside, flag(name), decays, "in [0, 1)")
-        require(not (self.resume and self.overwrite), "--resume --overwrite", "", "one of the two")
         if self.out is None:
             self.out = f"out/{script_name(type(self))}"
         for name in ("out", "data_dir"):
@@ -178,9 +155,10 @@ def grid(images: Tensor, columns: int = 0) -> Image.Image:
         images = to_uint8(images)
     columns = columns or math.ceil(math.sqrt(len(images)))
     factor = max(1, 56 // images.shape[-1])
-    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    picture = make_grid(images, nrow=columns, padding=2, pad_value=128)
-    return Image.fromarray(picture.permute(1, 2, 0).numpy())
+    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).expand(-1, 3, -1, -1)
+    images = F.pad(images, (2, 0, 2, 0, 0, 0, 0, -len(images) % columns), value=128)  # borders; the last row is filled
+    rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # height×width×3
+    return Image.fromarray(F.pad(rows, (0, 0, 0, 2, 0, 2), value=128).numpy())
 
 
 class Run:
@@ -194,21 +172,20 @@ class Run:
 
         Raises UserError if the data can't be had or the folder can't be used.
         """
-        if hp.batch_size % world_size() or hp.batch_size < 2 * world_size():  # BatchNorm needs two images
-            count = f"the {world_size()} processes that share it, two images each at least"
+        if hp.batch_size % (n := processes.world_size()) or hp.batch_size < 2 * n:  # BatchNorm needs two images
+            count = f"the {n} processes that share it, two images each at least"
             raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of {count}")
         self.hp, self.script, self.folder = hp, script_name(type(hp)), Path(hp.out)
         self.device = choose_device(hp.device)
         self.bfloat16 = use_bfloat16(hp.precision, self.device)
         prepare_machine(self.device)
-        with main_process_first():
+        with processes.main_process_first():
             self.dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
         hp.channels, hp.image_size = self.dataset.images.shape[1:3]
-        in_memory = self.dataset.mapping is None
-        self.images = self.dataset.images.to(self.device) if in_memory else self.dataset.images
-        self.checkpoint = read_checkpoint(self.folder, self.script) if hp.resume else None
+        self.images = self.dataset.images.to(self.device if self.dataset.mapping is None else "cpu")
+        self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         if self.checkpoint is not None:
-            refuse_other_run(self.checkpoint, fixed(hp), hp.steps, self.dataset.source, len(self.images), self.folder)
+            checkpoints.refuse_other_run(self.checkpoint, hp, self.dataset.source, len(self.images), self.folder)
         about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
@@ -244,7 +221,7 @@ class Run:
         finite, a full disk, a part of another kind), KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM), the latter
         two after writing a checkpoint.
         """
-        require_parts(parts)
+        checkpoints.require_parts(parts)
         self.parts.update(parts)
         with contextlib.closing(self.record):
             if self.checkpoint is not None:
@@ -258,14 +235,14 @@ class Run:
             self.announce()
             self.record.begin(self.step)
             started, stop = time.perf_counter() - self.seconds, 0
-            with progress_bar(self.hp.steps, self.step) as bar, signals_noted() as noted:
+            with progress_bar(self.hp.steps, self.step) as bar, processes.signals_noted() as noted:
                 while self.step < self.hp.steps and not stop:
                     seed_everything(self.hp.seed, self.step + 1)
                     with autocast(self.device, self.bfloat16):
                         yield self.step + 1
                     self.step += 1
                     self.seconds = time.perf_counter() - started
-                    stop = agree_to_stop(noted)
+                    stop = processes.agree_to_stop(noted)
                     bar.update()
                     row = self.record.after_step(self.step, self.seconds, bool(stop))
                     if row is not None:
@@ -281,7 +258,7 @@ class Run:
         networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "G_ema"}
         sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
         millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
-        given = "".join(f"; {name} {value}" for name, value in changed(self.hp).items())
+        given = "".join(f"; {name} {value}" for name, value in checkpoints.changed(self.hp).items())
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 
     def samples(self, seed: int, n: int) -> Tensor:
@@ -295,7 +272,7 @@ class Run:
             self.record.finish(self.step, self.seconds)
         else:
             say(f"stopped after step {self.step}, its checkpoint is written; go on with: {how_to_resume(self.script)}")
-            end_by(stop)
+            processes.end_by(stop)
 
 
 def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Callable[[Options], None]) -> None:
@@ -305,18 +282,19 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
     130 Ctrl-C, 143 SIGTERM.
     """
     script = script_name(Hyperparameters)
+    if not script.isidentifier():  # evaluate.py could not import it
+        sys.exit(f"{script}.py: no name that Python can import: take letters, digits and _ alone, and no digit first")
     hp = read_flags(Hyperparameters, f"{script}.py", sys.modules[Hyperparameters.__module__].__doc__)
     try:
-        with process_group(hp.device):
+        with processes.process_group(hp.device):
             try:
                 if hp.sample:
                     sample(script, hp, Hyperparameters, Generator)
                 else:
                     train(hp)
             except UserError as error:
-                which = f" [process {rank()}]" if world_size() > 1 else ""
                 # Printed now, not by sys.exit: that comes after the group is left, when torchrun may have ended us
-                print(f"{script}.py{which}: {error}", file=sys.stderr, flush=True)
+                print(f"{script}.py{processes.which_process()}: {error}", file=sys.stderr, flush=True)
                 sys.exit(1)
     except UserError as error:  # this process finds no device
         sys.exit(f"{script}.py: {error}")
@@ -326,13 +304,14 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
 
 def script_name(Hyperparameters: type[Options]) -> str:
     """ "began" for the Hyperparameters of began.py, also while that is the main program."""
-    return Path(inspect.getfile(Hyperparameters)).stem
+    return Path(sys.modules[Hyperparameters.__module__].__file__).stem
 
 
 def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: type[nn.Module]) -> None:
     """samples.npz (arr_0: uint8 N×H×W×C) and samples.png (the first 100) from a run's checkpoint."""
     device, folder = choose_device(hp.device), Path(hp.out)
-    G, theirs = load_generator(read_checkpoint(folder, script), Hyperparameters, Generator, device)
+    checkpoint = checkpoints.read_checkpoint(folder, script)
+    G, theirs = checkpoints.load_generator(checkpoint, Hyperparameters, Generator, device)
     z = noise_from_seed(hp.sample_seed, hp.sample, theirs.z_dim).to(device)
     images = generate_uint8(G, z)
     write_by(folder / "samples.npz", lambda file: np.savez_compressed(file, images.permute(0, 2, 3, 1).numpy()))

@@ -48,19 +48,17 @@ from PIL import Image
 from torch import Tensor
 
 import common
-from workshop.checkpoints import CHECKPOINT, load_generator, read_checkpoint
-from workshop.comparison import Column, draw_comparison, headings, warnings
-from workshop.density import SAMPLES as PARZEN_SAMPLES
-from workshop.errors import UserError
-from workshop.files import make_folder, write_file
-from workshop.image_files import read_npz, read_pictures
-from workshop.machine import choose_device_to_measure
-from workshop.many_runs import train_seeds
-from workshop.metrics import nearest
-from workshop.reference import NEEDS_LABELS, Reference, pixels
-from workshop.report import draw, print_seeds, print_table
-from workshop.run_folder import HYPERPARAMETERS
-from workshop.terminal import read_flags
+from evaluation.features import choose_device_to_measure
+from evaluation.image_files import read_npz, read_pictures
+from evaluation.many_runs import train_seeds
+from evaluation.metrics import SAMPLES as PARZEN_SAMPLES
+from evaluation.metrics import nearest
+from evaluation.reference import NEEDS_LABELS, Reference, pixels
+from evaluation.report import Column, draw, draw_comparison, headings, print_seeds, print_table, warnings
+from training.checkpoints import CHECKPOINT, load_generator, read_checkpoint
+from training.files import UserError, make_folder, write_file
+from training.record import HYPERPARAMETERS
+from training.terminal import read_flags
 
 
 @dataclass(kw_only=True)

@@ -1,10 +1,9 @@
 """Commands that measure and draw what README and docs show; each is one subject and has its --help.
 
-python -m benchmarks.speed         steps/s of each loop, of its bare step, of a textbook's loop
+python -m benchmarks.speed         steps/s of each loop and of its bare step
 python -m benchmarks.quality       FID over wall-clock: the defaults and settings in use
 python -m benchmarks.correlation   does the Wasserstein estimate fall as the FID does?
 python -m benchmarks.processes     images/s of one and of two processes
-python -m benchmarks.memory        time and memory for a large folder of images
 python -m benchmarks.faults        what fid_random says of images whose faults are known
 python -m benchmarks.modes         which modes of a small example each f-divergence covers
 python -m benchmarks.pictures      folders of colour pictures that anyone can have, to train on

@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 
 import common
 from benchmarks.measuring import Enough, command, images_of, save, score, side_by_side, watch
-from workshop.report import mean_and_deviation
-from workshop.terminal import read_flags
+from evaluation.report import mean_and_deviation
+from training.terminal import read_flags
 
 WASSERSTEIN = ("wgan", "wgan_gp")
 

@@ -16,12 +16,12 @@ from torch import Tensor
 import common
 import evaluate
 from benchmarks.measuring import command
-from workshop.datasets import BUILT_IN
-from workshop.errors import UserError
-from workshop.metrics import fid
-from workshop.random_features import random_features
-from workshop.reference import drawn
-from workshop.terminal import read_flags
+from evaluation.features import random_features
+from evaluation.metrics import fid
+from evaluation.reference import drawn
+from training.datasets import BUILT_IN
+from training.files import UserError
+from training.terminal import read_flags
 
 CPU = torch.device("cpu")
 

@@ -30,11 +30,11 @@ import common
 import fgan
 from benchmarks.measuring import command
 from benchmarks.modes import draw as draw_modes
-from workshop.checkpoints import load_generator, read_checkpoint
-from workshop.curves import smooth
-from workshop.errors import UserError
-from workshop.reference import drawn
-from workshop.terminal import read_flags
+from evaluation.reference import drawn
+from training.checkpoints import load_generator, read_checkpoint
+from training.files import UserError
+from training.log import smooth
+from training.terminal import read_flags
 
 Kind = Literal[
     "gallery",

@@ -20,10 +20,11 @@ from torch import Tensor
 
 import common
 import evaluate
-from workshop.errors import UserError
-from workshop.machine import choose_device_to_measure, share_of_cores
-from workshop.metrics import fid
-from workshop.reference import Reference
+from evaluation.features import choose_device_to_measure
+from evaluation.many_runs import share_of_cores
+from evaluation.metrics import fid
+from evaluation.reference import Reference
+from training.files import UserError
 
 Script = Literal["began", "fgan", "dcgan", "wgan", "wgan_gp"]
 SCRIPTS: tuple[Script, ...] = get_args(Script)

@@ -17,7 +17,7 @@ from scipy import integrate, optimize, stats
 from torch import Tensor, nn
 
 import fgan
-from workshop.terminal import read_flags
+from training.terminal import read_flags
 
 MIXTURE = [(0.6, -0.8, 0.5), (0.4, 0.9, 0.8)]  # weight, mean, standard deviation
 RADIUS, WIDTH = 2.0, 0.3  # of the ring, and the standard deviation of each of its eight Gaussians

@@ -15,10 +15,9 @@ import tyro
 from PIL import Image
 from tqdm import tqdm
 
-from workshop.errors import UserError, first_line, require
-from workshop.files import make_folder
-from workshop.folders import IMAGE_SUFFIXES, upright
-from workshop.terminal import read_flags
+from training.files import UserError, first_line, make_folder, require
+from training.folders import IMAGE_SUFFIXES, upright
+from training.terminal import read_flags
 
 
 @dataclass(kw_only=True)

@@ -15,8 +15,8 @@ import torch
 
 import common
 from benchmarks.measuring import SCRIPTS, Enough, train
-from workshop.processes import process_group, rank
-from workshop.terminal import read_flags
+from training.processes import process_group, rank
+from training.terminal import read_flags
 
 
 @dataclass(kw_only=True)

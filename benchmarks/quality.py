@@ -28,8 +28,8 @@ from benchmarks.measuring import (
     side_by_side,
     watch,
 )
-from workshop.report import mean_and_deviation
-from workshop.terminal import read_flags
+from evaluation.report import mean_and_deviation
+from training.terminal import read_flags
 
 IN_USE = ", in use"
 

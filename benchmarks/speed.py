@@ -1,14 +1,12 @@
-"""Steps per second of each script's loop, of its bare step, and of the loop of a textbook.
+"""Steps per second of each script's loop, and of its bare step.
 
-loop      the script as it is
-bare      forward, backward and optimizers alone: one fixed batch, one fixed noise, nothing logged or averaged
-textbook  the same networks and losses in a plain loop (benchmarks/textbook.py)
+loop  the script as it is
+bare  forward, backward and optimizers alone: one fixed batch, one fixed noise, nothing logged or averaged
 
 python -m benchmarks.speed
 """
 
 import contextlib
-import importlib
 import itertools
 import multiprocessing
 import statistics
@@ -21,15 +19,14 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 import common
-from benchmarks import textbook
-from benchmarks.measuring import SCRIPTS, Enough, command, machine, quiet, save, train
-from workshop.machine import autocast, choose_device_to_measure, use_bfloat16
-from workshop.terminal import read_flags
+from benchmarks.measuring import SCRIPTS, Enough, command, machine, save, train
+from evaluation.features import choose_device_to_measure
+from training.machine import autocast
+from training.terminal import read_flags
 
-KINDS = ("loop", "bare", "textbook")
+KINDS = ("loop", "bare")
 TURN = 50  # steps, as many as make a row of the log
 
 
@@ -42,7 +39,7 @@ class Options:
     steps: int = 250
     """Steps per measurement; in 250 one of them makes a sample grid."""
     repeats: int = 9
-    """Measurements of each kind, of the slow textbook loop a third as many; the median counts."""
+    """Measurements of each kind; the median counts."""
     data_dir: str = "data"
     """Folder of the data sets."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -104,11 +101,7 @@ def train_by_turns(parent: Connection, script: str, kind: str, options: Options)
     with contextlib.suppress(Enough):
         turns.wait()
         settings = {"data_dir": options.data_dir, "device": device_of(options).type, "log_every": TURN}
-        if kind == "textbook":
-            hp = importlib.import_module(script).Hyperparameters(data_dir=options.data_dir)
-            with quiet():
-                textbook.train(script, hp, device_of(options), turns.step)
-        elif kind == "bare":
+        if kind == "bare":
             bare(script, turns.step, **settings)
         else:
             train(script, ticking(common.Run, turns.step), **settings)
@@ -163,40 +156,11 @@ def bare(script: str, tick, **settings) -> None:
         train(script, ticking(Bare, tick), **settings)
 
 
-def flops_of_step(script: str, options: Options) -> float:
-    """Floating-point operations of one step: matrix products and convolutions."""
-    counter, counts = FlopCounterMode(display=False), []
-    # Its tracker of modules can't look into a gradient penalty's torch.autograd.grad; the total needs none
-    counter.mod_tracker = type("Nothing", (contextlib.nullcontext,), {"parents": {"Global"}})()
-
-    def count() -> None:
-        counts.append(counter.get_total_flops())
-        if len(counts) == 2:
-            raise Enough
-
-    with counter:
-        bare(script, count, data_dir=options.data_dir, device=device_of(options).type)
-    return counts[1] - counts[0]
-
-
-def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """What the machine reaches in a large matrix product."""
-    a = torch.randn(2048, 2048, device=device).to(dtype)
-    best = 0.0
-    for _ in range(20):
-        start = time.perf_counter()
-        a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
-    return best
-
-
 def measure(script: str, options: Options) -> dict[str, list[float]]:
-    """Steps per second of each kind, `repeats` times; of the textbook loop in every third of them."""
+    """Steps per second of each kind, `repeats` times."""
     rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for repeat in range(options.repeats):
-        trainings = {kind: Training(script, kind, options) for kind in KINDS if kind != "textbook" or repeat % 3 == 0}
+    for _ in range(options.repeats):
+        trainings = {kind: Training(script, kind, options) for kind in KINDS}
         for training in trainings.values():
             training.advance()  # not counted: the first steps are slower
         seconds = dict.fromkeys(trainings, 0.0)
@@ -214,23 +178,13 @@ def measure(script: str, options: Options) -> dict[str, list[float]]:
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.speed", __doc__)
     common.load_images(data_dir=options.data_dir)  # if it can't be had, that is said here, and not by each process
-    device = device_of(options)
-    dtype = torch.bfloat16 if use_bfloat16("auto", device) else torch.float32
-    peak = peak_flops(device, dtype)
-    print(f"{machine(device)}; matrix product: {peak / 1e9:.0f} GFLOP/s ({str(dtype).removeprefix('torch.')})\n")
-    print("| script | loop, steps/s | bare step | loop / bare | textbook | loop / textbook | GFLOP/s | of peak |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(f"{machine(device_of(options))}\n\n| script | loop, steps/s | bare step | loop / bare |\n|---|---|---|---|")
     everything = {}
     for script in options.scripts:
-        rates = measure(script, options)
-        loop, alone, plain = (statistics.median(rates[kind]) for kind in KINDS)
-        # of measurements made together
-        to_bare = statistics.median(a / b for a, b in zip(rates["loop"], rates["bare"]))
-        to_textbook = statistics.median(a / b for a, b in zip(rates["loop"][::3], rates["textbook"]))
-        achieved = flops_of_step(script, options) * loop
-        everything[script] = {"rates": rates, "flops": achieved, "peak": peak}
-        cells = f"{loop:.1f} | {alone:.1f} | {to_bare:.2f} | {plain:.1f} | {to_textbook:.2f}"
-        print(f"| {script} | {cells} | {achieved / 1e9:.0f} | {achieved / peak:.1%} |", flush=True)
+        rates = everything[script] = measure(script, options)
+        loop, alone = (statistics.median(rates[kind]) for kind in KINDS)
+        ratio = statistics.median(a / b for a, b in zip(rates["loop"], rates["bare"]))  # of measurements made together
+        print(f"| {script} | {loop:.1f} | {alone:.1f} | {ratio:.2f} |", flush=True)
     save(options.out, everything)
 
 

@@ -1,5 +1,7 @@
 """What the tests share: the project on the path, the real digits, scripts in this process and in others."""
 
+import ast
+import dataclasses
 import importlib
 import os
 import sys
@@ -22,10 +24,19 @@ sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402
 import evaluate  # noqa: E402
-from workshop import log  # noqa: E402
-from workshop.checkpoints import read_checkpoint  # noqa: E402
+from training import log  # noqa: E402
+from training.checkpoints import read_checkpoint  # noqa: E402
 
-SCRIPTS = ("began", "began_conv", "dcgan", "fgan", "wgan", "wgan_gp")
+LESSONS = ("began", "began_conv", "dcgan", "fgan", "wgan", "wgan_gp")  # which README and docs are about
+
+
+def is_a_script(path: Path) -> bool:
+    """Whether a file is a lesson, or a variant of a user's own: it has hyperparameters, a generator and a training."""
+    names = {getattr(node, "name", "") for node in ast.parse(path.read_text(encoding="utf-8")).body}
+    return path.stem.isidentifier() and {"Hyperparameters", "Generator", "train"} <= names
+
+
+SCRIPTS = tuple(sorted(path.stem for path in ROOT.glob("*.py") if is_a_script(path)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -105,8 +116,10 @@ TINY = ("--steps", 6, "--batch-size", 8, "--sample-every", 3, "--log-every", 2, 
 
 
 def small(script: str) -> tuple:
-    """Flags that make a step of a script as quick as those of the others."""
-    return ("--n-G", 8, "--head-start", 2) if script == "began_conv" else ()
+    """Flags that make a step of a script quick, if it has such fields."""
+    fields = {field.name for field in dataclasses.fields(importlib.import_module(script).Hyperparameters)}
+    few = {"n_G": 8, "n_D": 4, "head_start": 2, "width": 8, "hidden": 64}
+    return tuple(word for name, value in few.items() if name in fields for word in (common.flag(name), value))
 
 
 def wait_for(path: Path, seconds: float = 60) -> None:

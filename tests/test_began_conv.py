@@ -10,7 +10,6 @@ from torch import nn
 
 import began_conv
 import common
-from workshop.checkpoints import read_checkpoint
 
 
 def definitions(name: str) -> dict[str, str]:
@@ -85,14 +84,3 @@ def test_D_learns_to_draw_before_the_game(gamma, command_line, tmp_path, monkeyp
         assert (error > 0) == (gamma == 1)  # so k rises in one run and falls in the other
         k = min(1, k + began_conv.Hyperparameters.lambda_k * max(-1, min(1, error)))
         assert float(row["k"]) == pytest.approx(k, rel=1e-5)
-
-
-@pytest.mark.parametrize(("channels", "gamma", "n_D"), [(1, 1.0, 4), (3, 0.7, 12)])
-def test_gamma_and_the_size_of_D_follow_the_images(channels, gamma, n_D, command_line, tmp_path):
-    flags = ("--channels", channels, "--n-G", 4, "--head-start", 0, "--batch-size", 4, "--log-every", 1)
-    assert command_line("began_conv", *flags, "--steps", 1)[0] == 0
-    assert command_line("began_conv", *flags, "--steps", 2, "--resume")[0] == 0
-    rows = list(csv.DictReader((tmp_path / "out/began_conv/log.csv").open(encoding="utf-8")))
-    assert [float(row["balance_target"]) for row in rows] == pytest.approx([gamma] * 2)
-    weights = read_checkpoint(tmp_path / "out/began_conv", "began_conv")["networks"]["D"]
-    assert len(weights["net.0.net.0.weight"]) == n_D

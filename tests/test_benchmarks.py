@@ -9,12 +9,12 @@ from typing import get_args
 
 import pytest
 import torch
-from conftest import ROOT, SCRIPTS
+from conftest import LESSONS, ROOT
 
 import common
-from benchmarks import figures, measuring, speed, textbook
+from benchmarks import figures, measuring, speed
 from benchmarks.in_use import InUse
-from workshop.ema import EMA
+from training.ema import EMA
 
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def main()" in p.read_text(encoding="utf-8"))
 
@@ -22,7 +22,7 @@ COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def mai
 def test_every_command_is_listed_and_has_its_help():
     import benchmarks
 
-    listed = "correlation", "faults", "figures", "memory", "modes", "pictures", "processes", "quality", "speed"
+    listed = "correlation", "faults", "figures", "modes", "pictures", "processes", "quality", "speed"
     assert tuple(COMMANDS) == listed
     for name in COMMANDS:
         assert f"python -m benchmarks.{name} " in benchmarks.__doc__
@@ -61,7 +61,7 @@ def every_tenth(init):
 
 
 @pytest.mark.parametrize("kind", speed.KINDS)
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", LESSONS)
 def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
     """The EMA is part of the loop alone. Afterwards all is as it was."""
     kept = common.Run, EMA.update
@@ -87,32 +87,10 @@ def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
     assert (common.Run, EMA.update) == kept
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_the_textbook_trains_both_players(script, data_dir):
-    module = importlib.import_module(script)
-    settings = {"n_G": 4} if script == "began_conv" else {}
-    training = textbook.Training(script, module.Hyperparameters(data_dir=data_dir, **settings), torch.device("cpu"))
-    before = [[p.clone() for p in net.parameters()] for net in (training.G, training.D)]
-    textbook.STEPS[script](training)
-    for old, net in zip(before, (training.G, training.D)):
-        assert any(not torch.equal(a, b) for a, b in zip(old, net.parameters()))
-
-
 def test_a_failed_training_ends_the_benchmark(monkeypatch):
     monkeypatch.setattr(speed, "KINDS", ("loop",))
     with pytest.raises(SystemExit, match="has failed"):
         speed.measure("fgan", speed.Options(device="none", steps=50, repeats=1))
-
-
-def test_operations_of_an_fgan_step(data_dir):
-    """2·batch·inputs·outputs for each product: G runs forward, V forward on both halves of its batch."""
-    G = [64 * 512, 512 * 512, 512 * 784]
-    V = [784 * 240, 240 * 240, 240 * 1]
-    forward = sum(G) * 64 + sum(V) * 128
-    loss_D = (sum(V) + sum(V[1:])) * 128  # V's weights, and what flows between its layers
-    loss_G = sum(V) * 128 + (sum(G) + sum(G[1:])) * 64  # through V to G's weights; none for z
-    options = speed.Options(data_dir=data_dir)
-    assert speed.flops_of_step("fgan", options) == 2 * (forward + loss_D + loss_G)
 
 
 def test_a_training_can_be_watched(data_dir):

@@ -15,8 +15,8 @@ import torch
 from conftest import ROOT, SCRIPTS, TINY, assert_same_run, small
 from torch import nn
 
-from workshop import checkpoints
-from workshop.errors import Diverged, UserError
+from training import checkpoints
+from training.files import Diverged, UserError
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 

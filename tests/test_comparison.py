@@ -9,8 +9,8 @@ from PIL import Image
 
 import common
 import evaluate
-from workshop import comparison
-from workshop.comparison import Column
+from evaluation import report
+from evaluation.report import Column
 
 
 def column(name: str, script: str = "began", step: int = 8000, **hyperparameters) -> Column:
@@ -22,7 +22,7 @@ def column(name: str, script: str = "began", step: int = 8000, **hyperparameters
 def test_what_differs_stands_above_each_column():
     images = Column("samples.npz", {}, Image.new("RGB", (9, 9)))
     columns = [column("a"), column("b", gamma=0.5), column("c", "fgan", 6000, seed=1, steps=6000), images]
-    assert comparison.headings(columns) == [
+    assert report.headings(columns) == [
         ["a"],
         ["b", "gamma 0.5"],
         ["c", "fgan.py", "seed 1", "step 6000"],
@@ -31,13 +31,13 @@ def test_what_differs_stands_above_each_column():
 
 
 def test_what_a_reader_should_know():
-    assert comparison.warnings([column("a"), column("b", gamma=0.5)]) == []
-    said = comparison.warnings([column("a"), column("b", data="fashion-mnist"), column("c", step=5)])
+    assert report.warnings([column("a"), column("b", gamma=0.5)]) == []
+    said = report.warnings([column("a"), column("b", data="fashion-mnist"), column("c", step=5)])
     assert "fashion-mnist, mnist" in said[0]
     assert said[1] == "c is not finished: step 5 of 8000"
     fewer = column("d")
     fewer.numbers["samples"] = 1000
-    assert comparison.warnings([column("a"), fewer])[0].startswith("made of 1000, 10000 images: ")
+    assert report.warnings([column("a"), fewer])[0].startswith("made of 1000, 10000 images: ")
 
 
 def test_logs_of_other_columns_leave_a_gap_and_no_log_is_refused(tmp_path):
@@ -45,13 +45,13 @@ def test_logs_of_other_columns_leave_a_gap_and_no_log_is_refused(tmp_path):
     for col, text in zip(columns, ("step,M,k\r\n50,1.0,0.5\r\n100,0.5,0.6\r\n", "step,M\r\n50,1.0\r\n", "")):
         col.log = tmp_path / f"{col.name}.csv"
         col.log.write_text(text, encoding="utf-8")
-    comparison.draw_comparison(columns, tmp_path / "compare.png")
+    report.draw_comparison(columns, tmp_path / "compare.png")
     assert min(Image.open(tmp_path / "compare.png").size) > 300
-    assert comparison.read_log(tmp_path / "nothing.csv") == {}
+    assert report.read_log(tmp_path / "nothing.csv") == {}
     for text in ("step,M\r\n50,one\r\n", "step,M\r\n50\r\n"):
         columns[0].log.write_text(text, encoding="utf-8")
         with pytest.raises(common.UserError, match=r"a.csv is no log") as error:
-            comparison.read_log(columns[0].log)
+            report.read_log(columns[0].log)
         assert "\n" not in str(error.value)
 
 
@@ -61,7 +61,7 @@ def test_curves_of_many_runs_find_room(tmp_path):
     for seed, col in enumerate(columns):
         col.log = tmp_path / f"{seed}.csv"
         col.log.write_text(f"step,M\r\n50,{1 + seed}\r\n100,{2 + seed}\r\n", encoding="utf-8")
-    comparison.draw_comparison(columns, tmp_path / "compare.png")
+    report.draw_comparison(columns, tmp_path / "compare.png")
     middle = np.asarray(Image.open(tmp_path / "compare.png").convert("RGB"))[400:600, :300].astype(int)
     assert (middle[..., 2] - middle[..., 0] > 100).sum() > 100  # the first run's curve, in blue
 
@@ -87,5 +87,5 @@ def test_two_runs_on_the_command_line(command_line, tmp_path, data_dir, known, m
 
 def test_names_that_matplotlib_would_stumble_over(tmp_path):
     columns = [column("a$x^$"), column("caf\udce9")]
-    comparison.draw_comparison(columns, tmp_path / "compare.png")
+    report.draw_comparison(columns, tmp_path / "compare.png")
     assert (tmp_path / "compare.png").exists()

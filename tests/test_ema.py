@@ -5,8 +5,8 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from workshop.checkpoints import read_checkpoint
-from workshop.ema import EMA
+from training.checkpoints import read_checkpoint
+from training.ema import EMA
 
 
 def test_it_is_the_exponential_mean():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workshop.errors import first_line, flag, require
+from training.files import first_line, flag, require
 
 
 def test_a_value_out_of_range_is_named_with_its_flag():

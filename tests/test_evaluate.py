@@ -14,8 +14,8 @@ from PIL import Image
 
 import common
 import evaluate
-from workshop import report
-from workshop.reference import SCALARS, drawn
+from evaluation import report
+from evaluation.reference import SCALARS, drawn
 
 
 def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir, known):

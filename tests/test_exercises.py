@@ -9,18 +9,18 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, SCRIPTS, tensors
+from conftest import LESSONS, ROOT, tensors
 from test_readme import commands
 
 from benchmarks.figures import exercises
-from workshop.checkpoints import read_checkpoint
+from training.checkpoints import read_checkpoint
 
 PAGE = (ROOT / "docs/exercises.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\w+)\.py\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
 EDITS = re.findall(r"```diff\n--- (\w+)\.py\n\+\+\+ \1\.py\n(.*?)```", PAGE, re.S)
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", LESSONS)
 def test_a_lesson_has_its_exercises_and_leads_to_them(script):
     section = SECTIONS[script]
     changes = re.findall(r"^\*\*(\d)\. ", section, re.M)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from workshop import files
-from workshop.errors import UserError
+from training import files
+from training.files import UserError
 
 
 class Full:

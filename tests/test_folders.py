@@ -11,7 +11,7 @@ from conftest import TINY, colour_shape
 from PIL import Image
 
 import common
-from workshop import folders
+from training import folders
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workshop.errors import UserError
-from workshop.image_files import read_npz, read_pictures
+from evaluation.image_files import read_npz, read_pictures
+from training.files import UserError
 
 
 @pytest.mark.parametrize("channels", [1, 3])

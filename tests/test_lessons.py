@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SCRIPTS, colour_shape, small
+from conftest import LESSONS, ROOT, SCRIPTS, colour_shape, small
 
 import common
 import evaluate
@@ -18,7 +18,7 @@ every_script = pytest.mark.parametrize("script", SCRIPTS)
 
 
 def test_a_script_is_one_lesson():
-    for script in SCRIPTS:
+    for script in LESSONS:
         text = (ROOT / f"{script}.py").read_text(encoding="utf-8")
         assert text.startswith('r"""')  # raw, so that the commands can be copied from the file as they stand
         for part in ("Departures from the paper", "Run it:", "The paper's own constants"):
@@ -87,19 +87,15 @@ def many_shapes(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("script", "flags"),
     [
-        ("began", ()),
-        ("began_conv", ("--n-D", 4, "--n-G", 4, "--no-skip", "--head-start", 2)),
-        ("fgan", ()),
+        *((script, ()) for script in SCRIPTS),
+        ("began_conv", ("--no-skip",)),
         ("fgan", ("--network", "conv", "--width", 4, "--spectral-norm")),
-        ("dcgan", ("--width", 4)),
-        ("wgan", ("--width", 4)),
-        ("wgan_gp", ("--width", 4)),
     ],
 )
 def test_every_script_learns_from_a_folder_at_any_size(
     script, flags, size, channels, many_shapes, command_line, tmp_path, data_dir
 ):
-    flags += ("--steps", 3, "--batch-size", 8, "--log-every", 1)
+    flags += (*small(script), "--steps", 3, "--batch-size", 8, "--log-every", 1)
     settings = ("--data", many_shapes, "--image-size", size, "--channels", channels)
     code, out, err = command_line(script, *flags, *settings, data=False)
     assert code == 0, err

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from workshop import files
-from workshop.errors import Diverged, UserError
-from workshop.log import Log
+from training import files
+from training.files import Diverged, UserError
+from training.log import Log
 
 
 def rows_of(folder) -> list[list[str]]:

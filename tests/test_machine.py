@@ -10,12 +10,12 @@ import torch
 from conftest import ROOT, colour_shape
 from torch import nn
 
-from workshop.errors import UserError
-from workshop.machine import autocast, choose_device
+from training.files import UserError
+from training.machine import autocast, choose_device
 
 FAULTS = """
 import resource, torch
-from workshop import machine
+from training import machine
 torch.set_num_threads(1)
 def step():
     pieces = [torch.zeros(1 << 20) for _ in range(8)]  # 4 MB each
@@ -59,8 +59,8 @@ for name in ("resource", "fcntl", "pwd", "grp", "termios", "pty"):
     sys.modules[name] = None
 for name in sys.argv[1:]:
     importlib.import_module(name)
-import fgan, workshop.folders
-workshop.folders.LARGE = 100
+import fgan, training.folders
+training.folders.LARGE = 100
 fgan.train(fgan.Hyperparameters(data="images", steps=100, batch_size=2, image_size=8, G_hidden=4, V_hidden=4))
 """
 
@@ -70,9 +70,13 @@ def test_nothing_needs_what_only_unix_has(tmp_path):
     (tmp_path / "images").mkdir()
     for i in range(4):
         colour_shape((20, 20), i).save(tmp_path / "images" / f"{i}.png")
-    paths = [path.relative_to(ROOT) for pattern in ("*.py", "[wb]*/*.py") for path in ROOT.glob(pattern)]
+    paths = [
+        path.relative_to(ROOT)
+        for pattern in ("*.py", "training/*.py", "evaluation/*.py", "benchmarks/*.py")
+        for path in ROOT.glob(pattern)
+    ]
     modules = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
-    assert {"common", "workshop.signals", "benchmarks.memory"} <= set(modules)
+    assert {"common", "training.processes", "benchmarks.speed"} <= set(modules)
     words = [sys.executable, "-c", WITHOUT_UNIX, *modules]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")

@@ -5,8 +5,8 @@ import os
 import pytest
 from conftest import ROOT
 
-from workshop.errors import UserError
-from workshop.many_runs import split, train_seeds
+from evaluation.many_runs import split, train_seeds
+from training.files import UserError
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def started(monkeypatch):
         lines.append((words, keywords))
         return Done()
 
-    monkeypatch.setattr("workshop.many_runs.subprocess.run", run)
+    monkeypatch.setattr("evaluation.many_runs.subprocess.run", run)
     return lines
 
 
@@ -34,10 +34,7 @@ def test_each_setting_has_a_folder_of_its_own(started, tmp_path):
     assert f"{tmp_path}/fgan-1" in names
     assert f"{tmp_path}/fgan-alpha--2-0" in names
     words, keywords = started[2]
-    assert words[2:] == [
-        *("--alpha", "-2", "--steps", "3", "--seed", "0", "--out", f"{tmp_path}/fgan-alpha--2-0"),
-        "--overwrite",
-    ]
+    assert words[2:] == [*("--alpha", "-2", "--steps", "3", "--seed", "0", "--out", f"{tmp_path}/fgan-alpha--2-0")]
     assert keywords["env"]["PYTHONIOENCODING"] == "utf-8"
 
 
@@ -52,7 +49,7 @@ def test_runs_that_are_older_than_their_script_are_named(started, tmp_path, caps
     train_seeds((str(script),), 3, "", str(out), 1)
     line = f"older than their scripts, but used as they are: {out}/hinge-0; to train"
     assert capsys.readouterr().out.startswith(line)
-    assert [words[-1] for words, _ in started] == ["--resume", "--resume", "--overwrite"]
+    assert [words[-1] for words, _ in started] == ["--resume", "--resume", f"{out}/hinge-2"]
 
 
 def test_a_failure_ends_it_at_once(monkeypatch, tmp_path):
@@ -62,7 +59,7 @@ def test_a_failure_ends_it_at_once(monkeypatch, tmp_path):
     class Done:
         returncode, stderr = 1, "loss_G is nan"
 
-    monkeypatch.setattr("workshop.many_runs.subprocess.run", lambda words, **_: begun.append(words) or Done())
+    monkeypatch.setattr("evaluation.many_runs.subprocess.run", lambda words, **_: begun.append(words) or Done())
     with pytest.raises(UserError, match="this training failed"):
         train_seeds((str(ROOT / "fgan.py"),), 20, "", str(tmp_path), 1)
     assert len(begun) == 1

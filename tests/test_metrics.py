@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from workshop import metrics
+from evaluation import metrics
 
 
 def test_fid_equals_the_formula_with_scipys_root():

@@ -3,7 +3,7 @@
 import torch
 
 import common
-from workshop import pictures
+from training import pictures
 
 
 def test_float_and_back():

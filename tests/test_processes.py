@@ -15,8 +15,8 @@ from conftest import ROOT, tensors, wait_for
 from forked import Child, Server
 
 import common
-from workshop import processes
-from workshop.checkpoints import read_checkpoint
+from training import processes
+from training.checkpoints import read_checkpoint
 
 # Two scripts without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
 # whole steps of the rounding in gradients that are nearly 0, and those differ with the size of a process's share.
@@ -33,7 +33,7 @@ class Nothing(nn.Identity):
     pass
 nn.BatchNorm1d = nn.BatchNorm2d = Nothing
 import common
-from workshop.processes import process_group
+from training.processes import process_group
 data_dir = sys.argv[1]
 
 def train(folder):

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional as F
 
 import common
-from workshop.datasets import Dataset
-from workshop.metrics import fid
-from workshop.random_features import random_features
-from workshop.reference import Reference
+from evaluation.features import random_features
+from evaluation.metrics import fid
+from evaluation.reference import Reference
+from training.datasets import Dataset
 
 CPU = torch.device("cpu")
 

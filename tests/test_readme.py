@@ -6,9 +6,9 @@ import re
 import shlex
 
 import pytest
-from conftest import ROOT, SCRIPTS
+from conftest import LESSONS, ROOT
 
-from workshop.report import COLUMNS
+from evaluation.report import COLUMNS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
@@ -18,11 +18,11 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / 
 def commands(text: str) -> list[str]:
     """Command lines of the project's scripts in a text, with their continuation lines."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    return re.findall(rf"^\s*(?:Run it:\s+)?python ((?:{'|'.join(SCRIPTS)})\.py[^#\n;&|]*)", joined, re.M)
+    return re.findall(rf"^\s*(?:Run it:\s+)?python ((?:{'|'.join(LESSONS)})\.py[^#\n;&|]*)", joined, re.M)
 
 
 def every_command() -> list[str]:
-    docstrings = [importlib.import_module(script).__doc__ or "" for script in SCRIPTS]
+    docstrings = [importlib.import_module(script).__doc__ or "" for script in LESSONS]
     found = {command.strip() for text in (README, *PAGES.values(), *docstrings) for command in commands(text)}
     found = {re.sub(r" --out \S+", "", command) for command in found}
     # Those that need a run or pictures to be there are those of test_checkpoints.py, test_common.py and test_folders.py
@@ -47,7 +47,7 @@ def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypa
 def test_the_settings_in_the_docs_are_the_defaults():
     rows = re.findall(r"^\| `(\w+)\.py` \|(.*)\|$", PAGES["results.md"], re.M)
     settings = {name: cells for name, cells in rows if "steps" in cells}
-    assert set(settings) == set(SCRIPTS)
+    assert set(settings) == set(LESSONS)
     for script, cells in settings.items():
         defaults = {f.name: f.default for f in dataclasses.fields(importlib.import_module(script).Hyperparameters)}
         shown = re.findall(r"(\w+) ([^,|]+|\([^)]*\))(?:,|\s*$)", cells.strip())

@@ -8,10 +8,10 @@ import torch
 from conftest import TINY, tensors
 
 import common
-from workshop import checkpoints, ema, log
-from workshop.errors import UserError
-from workshop.record import Record
-from workshop.terminal import quote
+from training import checkpoints, ema, log
+from training.files import UserError
+from training.record import Record
+from training.terminal import quote
 
 
 def test_curves_are_drawn_once_a_minute_and_at_the_end(command_line, monkeypatch):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from workshop.datasets import Dataset
-from workshop.reference import Reference, drawn
+from evaluation.reference import Reference, drawn
+from training.datasets import Dataset
 
 CPU = torch.device("cpu")
 

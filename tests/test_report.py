@@ -1,6 +1,6 @@
 """Cells of the tables."""
 
-from workshop import report
+from evaluation import report
 
 
 def test_mean_and_deviation():

@@ -12,7 +12,7 @@ from conftest import TINY, wait_for
 
 import common
 import fgan
-from workshop.run_folder import refuse_to_delete_more, take_folder
+from training.record import take_folder
 
 
 def test_running_twice_keeps_the_first_run(command_line, tmp_path):
@@ -22,40 +22,17 @@ def test_running_twice_keeps_the_first_run(command_line, tmp_path):
     assert code == 0
     assert str(Path("out/dcgan.1")) in out
     assert (tmp_path / "out/dcgan.1/checkpoint.pt").read_bytes() == first
-    assert command_line("dcgan", *TINY, "--overwrite")[0] == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["dcgan", "dcgan.1"]
+    assert command_line("dcgan", *TINY)[0] == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["dcgan", "dcgan.1", "dcgan.2"]
 
 
 def test_a_folder_that_is_no_run_is_left_alone(command_line, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "log.csv").write_text("precious")
-    code, _, err = command_line("dcgan", *TINY, "--out", "thesis", "--overwrite")
+    code, _, err = command_line("dcgan", *TINY, "--out", "thesis")
     assert code == 1
     assert "thesis holds something" in err
     assert (tmp_path / "thesis" / "log.csv").read_text(encoding="utf-8") == "precious"
-
-
-def test_overwrite_deletes_nothing_that_no_run_has_written(command_line, tmp_path):
-    assert command_line("dcgan", *TINY)[0] == 0
-    notes = tmp_path / "out/dcgan/notes.txt"
-    notes.write_text("precious")
-    code, _, err = command_line("dcgan", *TINY, "--overwrite")
-    assert code == 1
-    assert f"{Path('out/dcgan/notes.txt')} is of no run, and --overwrite would delete it" in err
-    assert notes.read_text(encoding="utf-8") == "precious"
-    assert command_line("dcgan", *TINY)[0] == 0
-    assert (tmp_path / "out/dcgan.1/notes.txt").exists()
-
-
-def test_overwrite_deletes_all_that_a_run_and_its_evaluation_write(command_line, data_dir, monkeypatch, tmp_path):
-    assert command_line("dcgan", *TINY, "--tensorboard")[0] == 0
-    assert command_line("dcgan", "--sample", 120)[0] == 0
-    run = tmp_path / "out/dcgan"
-    for name in ("metrics.json", "evaluate.png", "samples.metrics.json", "samples.evaluate.png", ".log.csv.7.part"):
-        (run / name).write_text("")
-    refuse_to_delete_more(run)
-    assert command_line("dcgan", *TINY, "--overwrite")[0] == 0
-    assert not (run / "metrics.json").exists()
 
 
 def test_an_out_that_can_not_be_written(command_line, tmp_path):
@@ -85,28 +62,27 @@ def test_two_runs_in_one_folder(forked, command_line, tmp_path, data_dir):
     assert command_line("fgan", *TINY, "--out", "run")[0] == 0  # a killed run leaves no lock behind
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_run_in_the_folder_one_stands_in(overwrite, tmp_path, monkeypatch):
-    """--out . : a new run is welcome, but one that is there is neither moved nor deleted under one's feet."""
+def test_a_run_in_the_folder_one_stands_in(tmp_path, monkeypatch):
+    """--out . : a new run is welcome, but one that is there is not moved under one's feet."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    take_folder(Path(), b"{}", False, overwrite).release()
+    take_folder(Path(), b"{}", False).release()
     (tmp_path / "here/log.csv").write_text("precious", encoding="utf-8")
     with pytest.raises(common.UserError, match="is where you stand"):
-        take_folder(Path(), b"{}", False, overwrite)
+        take_folder(Path(), b"{}", False)
     assert (tmp_path / "here/log.csv").read_text(encoding="utf-8") == "precious"
 
 
 def test_a_run_that_can_not_be_moved(tmp_path, monkeypatch):
     """As on Windows, while another program has a file in it open."""
-    take_folder(tmp_path / "run", b"{}", False, False).release()
+    take_folder(tmp_path / "run", b"{}", False).release()
 
     def refuse(self, target):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(common.UserError, match="can't be moved: Permission denied"):
-        take_folder(tmp_path / "run", b"{}", False, False)
+        take_folder(tmp_path / "run", b"{}", False)
 
 
 def in_a_thread(function) -> list:
@@ -132,7 +108,7 @@ def test_all_names_of_a_folder_have_one_lock(tmp_path):
         (tmp_path / "link").symlink_to("run", target_is_directory=True)
     except OSError:
         pytest.skip("this system does not let us make a link")
-    lock = take_folder(tmp_path / "link", b"{}", False, False)
+    lock = take_folder(tmp_path / "link", b"{}", False)
     assert (tmp_path / "run.1").is_dir()
     assert (tmp_path / "link").is_symlink()
     for name in ("run", "link", "run/samples/.."):
@@ -181,15 +157,15 @@ def test_a_start_that_failed_does_not_block_the_folder(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(common.UserError, match="No space left"):
-            take_folder(tmp_path / "run", b"{}", False, False)
+            take_folder(tmp_path / "run", b"{}", False)
     (tmp_path / "run/.hyperparameters.json.123.part").write_text("{", encoding="utf-8")  # as SIGKILL would leave it
-    take_folder(tmp_path / "run", b"{}", False, False).release()
+    take_folder(tmp_path / "run", b"{}", False).release()
     assert (tmp_path / "run/samples").is_dir()
 
 
 def test_overwriting_leaves_nothing_of_the_earlier_run(tmp_path):
     (tmp_path / ".run.deleted").mkdir()  # of an earlier time that was interrupted
-    take_folder(tmp_path / "run", b"{}", False, False).release()
+    take_folder(tmp_path / "run", b"{}", False).release()
     (tmp_path / "run/log.csv").write_text("old", encoding="utf-8")
     take_folder(tmp_path / "run", b"{}", False, True).release()
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["run"]

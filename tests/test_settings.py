@@ -9,7 +9,7 @@ from conftest import SCRIPTS
 
 import began
 import common
-from workshop.settings import FREE_TO_CHANGE, changed, fixed
+from training.checkpoints import FREE_TO_CHANGE, changed, fixed
 
 
 def test_what_differs_from_the_defaults():

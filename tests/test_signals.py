@@ -12,8 +12,8 @@ import pytest
 from conftest import SCRIPTS, assert_same_run, small, wait_for
 from forked import Child
 
-from workshop import checkpoints
-from workshop.signals import agree_to_stop, end_by, signals_noted
+from training import checkpoints
+from training.processes import agree_to_stop, end_by, signals_noted
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
 
@@ -47,9 +47,7 @@ def test_killed_at_random_moments_and_resumed(script, forked, command_line, tmp_
 
     def start_training() -> Child:
         begun = (folder / "checkpoint.pt").exists()
-        return forked.start(
-            f"{script}.py", *flags, "--out", "run", "--resume" if begun else "--overwrite", cwd=tmp_path
-        )
+        return forked.start(f"{script}.py", *flags, "--out", "run", *["--resume"] * begun, cwd=tmp_path)
 
     while kills < 5:
         child = start_training()

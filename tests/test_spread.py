@@ -5,7 +5,7 @@ import torch
 from conftest import SCRIPTS, TINY, colour_shape, small
 from PIL import Image
 
-from workshop.spread import FROM_STEP, IN_A_ROW, Spread, spread
+from training.pictures import FROM_STEP, IN_A_ROW, Spread, spread
 
 
 def test_spread_by_hand():
@@ -56,7 +56,7 @@ def test_a_collapsed_run_says_so(command_line, monkeypatch):
     import fgan
 
     forward = fgan.Generator.forward
-    monkeypatch.setattr("workshop.spread.FROM_STEP", 3)
+    monkeypatch.setattr("training.pictures.FROM_STEP", 3)
     monkeypatch.setattr(fgan.Generator, "forward", lambda self, z: forward(self, z * 0 + 0.5))
     code, out, _ = command_line("fgan", *TINY[2:], "--steps", 18)
     assert code == 0
@@ -73,5 +73,5 @@ def test_few_or_equal_training_images(script, kind, command_line, tmp_path):
     flags = ("--data", "mine", "--image-size", 16, "--data-dir", "kept")
     code, out, err = command_line(script, *TINY, *small(script), *flags, data=False)
     assert code == 0, err
-    words = {"one": "one training image: there", "alike": "all 5 training images are the same", "few": "5 training"}
+    words = {"one": "images are the same one (1)", "alike": "images are the same one (5)", "few": "5 training"}
     assert out.count(words[kind]) == 1

@@ -1,7 +1,6 @@
 """What a run prints, in any terminal and under any Python."""
 
 import ast
-import itertools
 import os
 import re
 import subprocess
@@ -10,8 +9,8 @@ import sys
 import pytest
 from conftest import ROOT, SCRIPTS
 
-from workshop import terminal
-from workshop.terminal import how_to_resume, quote
+from training import terminal
+from training.terminal import how_to_resume, quote
 
 
 def test_progress_in_a_file_is_short(forked, tmp_path, data_dir):
@@ -59,8 +58,8 @@ def test_a_terminal_that_can_not_show_every_character(encoding, tmp_path, data_d
 
 
 def test_too_old_a_python_gets_one_line(tmp_path):
-    """Whatever is read before the check must be in that Python's syntax; the check is in workshop/__init__.py."""
-    for name in (*(f"{script}.py" for script in SCRIPTS), "evaluate.py", "common.py", "workshop/__init__.py"):
+    """Whatever is read before the check must be in that Python's syntax; the check is in training/__init__.py."""
+    for name in (*(f"{script}.py" for script in SCRIPTS), "evaluate.py", "common.py", "training/__init__.py"):
         ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
     program = "import sys, torch, torchvision, tyro\nsys.version_info = (3, 9, 1)\nimport began"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -86,7 +85,7 @@ def test_help_whose_reader_has_gone():
 def test_a_training_whose_reader_has_gone_goes_on(printed):
     """As after Ctrl-C in: python began.py 2>&1 | tee log.txt."""
     program = (
-        "from workshop import terminal\nbar = terminal.Lines(total=9)\nbar.mininterval = 0\n"
+        "from training import terminal\nbar = terminal.Lines(total=9)\nbar.mininterval = 0\n"
         "for _ in range(9):\n    terminal.say('a grid')\n    bar.update()"
     )
     reader, writer = os.pipe()
@@ -106,22 +105,10 @@ def test_words_for_the_shell_of_this_system(monkeypatch):
 
 
 def test_how_to_resume_names_the_script_or_none(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["some where/began.py", "--gamma", "0.5", "--overwrite"])
+    monkeypatch.setattr(sys, "argv", ["some where/began.py", "--gamma", "0.5", "--resume"])
     assert how_to_resume("began") == "python 'some where/began.py' --gamma 0.5 --resume"
     monkeypatch.setattr(sys, "argv", ["site-packages/ipykernel_launcher.py", "-f", "kernel.json"])
     assert how_to_resume("began") == "the same hyperparameters and resume=True"
-
-
-@pytest.mark.parametrize("lively", [True, False])
-def test_a_clock_that_jumps_back(lively, monkeypatch):
-    """The bar's times are taken from a clock that does not."""
-    moments = itertools.count(1e9, -3600)
-    monkeypatch.setattr("tqdm.std.time", lambda: next(moments))
-    monkeypatch.setattr(terminal, "in_notebook", lambda: lively)
-    with terminal.progress_bar(10, 0) as bar:
-        for _ in range(3):
-            bar.update()
-            assert 0 <= bar.format_dict["elapsed"] < 60
 
 
 def test_a_line_of_progress_now_and_then(monkeypatch, capsys):

@@ -14,7 +14,7 @@ import common
 import dcgan
 import wgan
 import wgan_gp
-from workshop.checkpoints import load_generator, read_checkpoint
+from training.checkpoints import load_generator, read_checkpoint
 
 TWINS = (dcgan, wgan, wgan_gp)
 each = pytest.mark.parametrize("script", TWINS, ids=lambda m: m.__name__)

@@ -1,13 +1,14 @@
-"""The machine: where to compute, how exactly, and how memory is reused. Not here: several processes."""
+"""The machine: where to compute, how exactly; memory; all random numbers. Not here: several processes."""
 
 import contextlib
 import ctypes
 import os
 import sys
 
+import numpy as np
 import torch
 
-from workshop.errors import UserError
+from training.files import UserError
 
 
 def choose_device(name: str) -> torch.device:
@@ -27,26 +28,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_device_to_measure(name: str) -> torch.device:
-    """The same, but no mps: it can't pool the classifier's maps (github.com/pytorch/pytorch/issues/96056)."""
-    device = choose_device(name)
-    return torch.device("cpu") if device.type == "mps" else device
-
-
-def share_of_cores(jobs: int) -> dict[str, str]:
-    """Environment variables for each of `jobs` processes at a time: so many threads that all fit on the cores."""
-    return {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // jobs))} if jobs > 1 else {}
-
-
 def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether products are computed in bfloat16: auto, float32 or bfloat16, on this device."""
-    return precision == "bfloat16" or (precision == "auto" and has_bfloat16_units(device))
-
-
-def has_bfloat16_units(device: torch.device) -> bool:
-    """Whether the CPU multiplies bfloat16 matrices in hardware (AMX). Elsewhere bfloat16 would gain nothing
-    for networks as small as these, or lose."""
-    return device.type == "cpu" and bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
+    """Whether products are computed in bfloat16. auto: on a CPU that multiplies bfloat16 matrices in hardware (AMX);
+    elsewhere it would gain nothing for networks as small as these, or lose."""
+    amx = device.type == "cpu" and bool(getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16"))
+    return precision == "bfloat16" or (precision == "auto" and amx)
 
 
 def autocast(device: torch.device, bfloat16: bool) -> contextlib.AbstractContextManager:
@@ -75,3 +61,17 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3  # as malloc.h numbers them
         libc.mallopt(trim_threshold, 1 << 30)  # bytes that may lie free
         libc.mallopt(mmap_threshold, 32 << 20)  # larger pieces are the system's as ever; glibc allows no more
+
+
+def seed_everything(seed: int, step: int) -> None:
+    """From here on PyTorch's random numbers are a function of (seed, step); numpy's and Python's are not touched.
+
+    Done before every step, so that a run can be stopped and resumed anywhere without keeping the
+    state of a generator, and on any number of processes.
+    """
+    number = int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+    torch.default_generator.manual_seed(number)  # torch.manual_seed takes 0.1 ms, as it looks for every kind of device
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(number)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)

@@ -14,9 +14,8 @@ import torch
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from workshop.datasets import Dataset
-from workshop.errors import UserError, first_line
-from workshop.files import make_folder, replace
+from training.datasets import Dataset
+from training.files import UserError, first_line, make_folder, replace
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 LARGE = 1 << 30  # bytes: prepared folders above this are memory-mapped instead of read

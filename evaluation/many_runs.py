@@ -9,11 +9,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import torch
 from tqdm.auto import tqdm
 
-from workshop.checkpoints import CHECKPOINT
-from workshop.errors import UserError, first_line
-from workshop.machine import share_of_cores
+from training.checkpoints import CHECKPOINT
+from training.files import UserError, first_line
 
 
 def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs: int) -> dict:
@@ -38,7 +38,7 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
             folders.setdefault(target, []).append(folder)
             words = [sys.executable, script, *own, *split(flags), "--seed", str(seed), "--out", folder]
             checkpoint = Path(folder) / CHECKPOINT
-            waiting.append([*words, "--resume" if checkpoint.exists() else "--overwrite"])
+            waiting.append([*words, *["--resume"] * checkpoint.exists()])
             if checkpoint.exists() and checkpoint.stat().st_mtime < Path(script).stat().st_mtime:
                 older.append(folder)
     if older:
@@ -59,6 +59,11 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
 
         list(pool.map(train, waiting))
     return folders
+
+
+def share_of_cores(jobs: int) -> dict[str, str]:
+    """Environment variables for each of `jobs` processes at a time: so many threads that all fit on the cores."""
+    return {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // jobs))} if jobs > 1 else {}
 
 
 def split(text: str) -> list[str]:

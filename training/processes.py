@@ -1,16 +1,21 @@
-"""Several processes that train as one, started by torchrun. With a single process every function here does nothing."""
+"""Several processes that train as one (torchrun), and the signals that end them: Ctrl-C and SIGTERM.
+
+With a single process the functions of the first part do nothing. Not here: what a run does when it is ended.
+"""
 
 import contextlib
 import datetime
 import os
+import signal
+import threading
 from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from workshop.errors import UserError, first_line
-from workshop.machine import choose_device
+from training.files import UserError, first_line
+from training.machine import choose_device
 
 PATIENCE = datetime.timedelta(days=1)  # while process 0 prepares a large folder; one that has ended is noticed at once
 
@@ -19,11 +24,9 @@ PATIENCE = datetime.timedelta(days=1)  # while process 0 prepares a large folder
 def process_group(device: str) -> Iterator[None]:
     """Within: joined with the other processes, if torchrun started this one. Raises UserError if it has no device."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        if (chosen := choose_device(device)).type == "cuda":
+        if on_gpu := (chosen := choose_device(device)).type == "cuda":
             torch.cuda.set_device(chosen)
-            dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE)
-        else:
-            dist.init_process_group("gloo", timeout=PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
     try:
         yield
     finally:
@@ -34,6 +37,11 @@ def process_group(device: str) -> Iterator[None]:
 def rank() -> int:
     """The number of this process: 0 without torchrun."""
     return dist.get_rank() if dist.is_initialized() else 0
+
+
+def which_process() -> str:
+    """Behind the name of a script in what it says of an error; nothing without torchrun."""
+    return f" [process {rank()}]" if world_size() > 1 else ""
 
 
 def world_size() -> int:
@@ -65,11 +73,6 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
     return tensor if world_size() == 1 else all_reduce(tensor.clone(), dist.ReduceOp.SUM) / world_size()
 
 
-def max_over_processes(number: int) -> int:
-    """The largest of the numbers that the processes give."""
-    return number if world_size() == 1 else int(all_reduce(torch.tensor(number), dist.ReduceOp.MAX))
-
-
 @contextlib.contextmanager
 def main_process_first() -> Iterator[None]:
     """Process 0 does what is within (a download, say) before the others do it."""
@@ -90,3 +93,38 @@ def all_reduce(tensor: Tensor, operation: dist.ReduceOp) -> Tensor:
             f" ({first_line(error)})"
         ) from error
     return tensor
+
+
+@contextlib.contextmanager
+def signals_noted() -> Iterator[list[int]]:
+    """Within: the first Ctrl-C or SIGTERM is only noted in the list; a second one acts at once
+    (not under torchrun, which may send the first one twice)."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals there alone
+        yield noted
+        return
+
+    def note(number: int, _frame: object) -> None:
+        noted.append(number)
+        if world_size() == 1:  # torchrun may well send the same signal again
+            signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def agree_to_stop(noted: list[int]) -> int:
+    """The signal that ends the run after this step, 0 for none; the same answer in every process."""
+    number = noted[0] if noted else 0
+    return number if world_size() == 1 else int(all_reduce(torch.tensor(number), dist.ReduceOp.MAX))
+
+
+def end_by(number: int) -> None:
+    """End as a process ends that the signal has stopped: KeyboardInterrupt, or exit code 128 + number."""
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

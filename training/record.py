@@ -1,24 +1,79 @@
-"""What a run leaves in its folder, and when: rows of the log, grids, checkpoints, curves. Not here: the training."""
+"""The folder of a run: taken, an earlier run moved aside; what is written into it, and when. Not here: the training."""
 
 import contextlib
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
+import filelock
 from PIL import Image
 from torch import Tensor
 
-from workshop.board import Board
-from workshop.checkpoints import CHECKPOINT, Parts, require_finite, require_plain, restore_parts, save_checkpoint
-from workshop.errors import Diverged, UserError, first_line
-from workshop.log import Log
-from workshop.pictures import save_animation, save_picture, to_uint8
-from workshop.processes import main_process_first, rank
-from workshop.run_folder import take_folder
-from workshop.spread import Spread
-from workshop.terminal import quote, say, show
+from training.checkpoints import CHECKPOINT, Parts, require_finite, require_plain, restore_parts, save_checkpoint
+from training.files import Diverged, UserError, first_line, make_folder, write_file
+from training.log import Board, Log
+from training.pictures import Spread, save_animation, save_picture, to_uint8
+from training.processes import main_process_first, rank
+from training.terminal import quote, say, show
+
+HYPERPARAMETERS = "hyperparameters.json"
+
+
+def take_folder(folder: Path, hyperparameters: bytes, resume: bool) -> filelock.FileLock:
+    """Make `folder` this run's own: lock it, move an earlier run aside, write hyperparameters.json.
+
+    The system releases the lock when the process ends, however it ends.
+    """
+    lock = lock_folder(folder)
+    try:
+        if not resume and folder.exists():
+            make_room(folder)
+        make_folder(folder.resolve())
+        write_file(folder / HYPERPARAMETERS, hyperparameters)  # first: it tells that the folder is a run's
+        make_folder(folder.resolve() / "samples")
+    except UserError:
+        lock.release()
+        raise
+    return lock
+
+
+def make_room(folder: Path) -> None:
+    """Move the run that is in the folder aside. Raises UserError if what is there is no run."""
+    place = folder.resolve()  # of a link, what it leads to: the link stays one name of the new run's folder
+    try:
+        is_run = (place / HYPERPARAMETERS).exists()
+        begun = f".{HYPERPARAMETERS}."  # of a run that was killed in the moment in which it began
+        if not place.is_dir() or (not is_run and any(not p.name.startswith(begun) for p in place.iterdir())):
+            raise UserError(f"{folder} holds something that is no run of these scripts: choose another --out")
+        if is_run and Path.cwd().is_relative_to(place):
+            raise UserError(f"{folder} holds a run and is where you stand: go elsewhere or choose another --out")
+        if is_run:
+            aside = next(p for n in itertools.count(1) if not (p := place.with_name(f"{place.name}.{n}")).exists())
+            place.rename(aside)
+            shown = aside if folder.is_symlink() or ".." in folder.parts else folder.with_name(aside.name)
+            print(f"the earlier run in {folder} is now {shown}")
+    except OSError as error:  # such as a file that another program holds open
+        raise UserError(f"the run in {folder} can't be moved: {first_line(error)}: choose another --out") from error
+
+
+def lock_folder(folder: Path) -> filelock.FileLock:
+    """Hold the lock that lies beside the folder. Raises UserError if another run holds it.
+
+    This thread may take it again, for then its earlier run is over: a notebook that shows how a cell failed keeps
+    that run alive, and its lock.
+    """
+    try:
+        place = folder.resolve()  # a link to it, or `out.` on Windows, is the same folder: one lock for all its names
+        make_folder(place.parent)
+        lock = filelock.FileLock(place.parent / f".{place.name}.lock", is_singleton=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(f"another run is writing into {folder}: wait for it or choose another --out") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, a file system without locks
+        raise UserError(f"{folder} can't be locked: {first_line(error)}: choose another --out") from error
+    return lock
 
 
 class Record:
@@ -45,7 +100,7 @@ class Record:
         require_plain(self.about["hyperparameters"])
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
-            self.lock = take_folder(self.folder, settings, hp.resume, hp.overwrite) if rank() == 0 else None
+            self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
         self.spread = Spread(real)
         self.log = Log(self.folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
@@ -65,8 +120,7 @@ class Record:
         self.log.start_file()
         with contextlib.suppress(OSError):  # of an earlier end of this run; what lacks it is not finished
             (self.folder / "training.gif").unlink(missing_ok=True)
-        for line in self.spread.remarks(self.hp.batch_size):
-            say(line)
+        self.spread.remark(self.hp.batch_size)
         if self.hp.tensorboard and rank() == 0:
             self.board = Board(self.folder, self.about["hyperparameters"], step)
         if step == 0:
@@ -108,7 +162,7 @@ class Record:
             content = {**self.about, "step": step, "seconds": seconds, "log": self.log.state()}
             save_checkpoint(self.folder, self.parts, content)
 
-    def give_up(self, reason: Diverged) -> NoReturn:
+    def give_up(self, reason: Diverged) -> None:
         """Stop because the training has diverged. All processes come here together; the first one says why."""
         if rank() > 0:
             raise SystemExit(1)

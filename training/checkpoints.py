@@ -1,5 +1,9 @@
-"""checkpoint.pt: written, read, refused, put back. Not here: when it is written, what else a run's folder holds."""
+"""checkpoint.pt: written, read, refused, put back; which hyperparameters a run and its continuation share.
 
+Not here: when it is written, what else a run's folder holds.
+"""
+
+import dataclasses
 import zipfile
 from pathlib import Path
 
@@ -7,11 +11,34 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from workshop.errors import Diverged, UserError, first_line, flag
-from workshop.files import write_by
-from workshop.terminal import quote
+from training.files import Diverged, UserError, first_line, flag, write_by
+from training.terminal import quote
 
 CHECKPOINT = "checkpoint.pt"
+
+INTERVALS = ("sample_every", "log_every", "checkpoint_every")
+
+# A run may be continued with others of these: they are no part of what is to be learned.
+FREE_TO_CHANGE = {"steps", "data_dir", "out", "resume", "sample", "sample_seed", "device", "precision", "tensorboard"}
+FREE_TO_CHANGE |= set(INTERVALS)
+
+
+def fixed(hp) -> dict:
+    """The hyperparameters that a run and its continuation share, by name."""
+    return fixed_part(dataclasses.asdict(hp))
+
+
+def fixed_part(hyperparameters: dict) -> dict:
+    """The same of hyperparameters that are a dictionary, as in a checkpoint."""
+    return {name: value for name, value in hyperparameters.items() if name not in FREE_TO_CHANGE}
+
+
+def changed(hp) -> dict:
+    """Those that differ from the script's defaults, without what the data decides (a size or channels of 0)."""
+    defaults = {field.name: field.default for field in dataclasses.fields(hp)}
+    automatic = [name for name in ("image_size", "channels") if defaults[name] == 0]
+    return {name: value for name, value in fixed(hp).items() if value != defaults[name] and name not in automatic}
+
 
 PLAIN = str | int | float | tuple | None  # what a hyperparameter may be
 
@@ -77,20 +104,16 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
         raise UserError(f"there is no {path}: train first, or name another folder{' with --out' if script else ''}")
     try:
         with zipfile.ZipFile(path) as archive:
-            if (damaged := archive.testzip()) is not None:
-                raise UserError(f"{path} is damaged ({damaged}): it can't be used")
+            if (damaged := archive.testzip()) is not None:  # torch.load does not look at the checksums
+                raise ValueError(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
     except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
         raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
-    needed = {"script": str, "data": str, "step": int, "hyperparameters": dict, "networks": dict}
+    needed = {"script": str, "data": str, "images": int, "step": int, "hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
     if not all(isinstance(value, PLAIN) for value in checkpoint["hyperparameters"].values()):
         raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
-    if "G_average" in checkpoint["networks"]:
-        raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
     if script is not None and checkpoint["script"] != script:
         raise UserError(
             f"{path} was written by {checkpoint['script']}.py, not {script}.py: name another folder with --out"
@@ -98,11 +121,12 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     return checkpoint
 
 
-def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, images: int, folder: Path) -> None:
+def refuse_other_run(checkpoint: dict, hp, data: str, images: int, folder: Path) -> None:
     """A resumed run must be the same run: raises UserError naming what differs.
 
-    ours: the hyperparameters that may not change; steps: to do in all; data: what the images are; images: how many.
+    hp: the hyperparameters now; data: what the images are; images: how many.
     """
+    ours, steps = fixed(hp), hp.steps
     theirs = checkpoint["hyperparameters"]
     if unknown := [flag(name) for name in ours if name not in theirs]:
         raise UserError(f"the run in {folder} is older than {', '.join(unknown)}: start anew, without --resume")
@@ -113,7 +137,7 @@ def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, images
         )
     if checkpoint["data"] != data:
         raise UserError(f"the run in {folder} learned from {checkpoint['data']}; now there is {data}: see --data-dir")
-    if (before := checkpoint.get("images", images)) != images:  # checkpoints of before 2026-11-27 do not say
+    if (before := checkpoint["images"]) != images:
         raise UserError(
             f"the run in {folder} learned from {before} images of {data}; now there are {images}: start anew"
         )
@@ -131,7 +155,9 @@ def as_flag(name: str, value: object) -> list[str]:
 def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):
     """The generator that a checkpoint's pictures come from (`G_ema` if kept), and its hyperparameters."""
     try:
-        hp = Hyperparameters(**{**checkpoint["hyperparameters"], "data": "mnist"})  # the data may be elsewhere now
+        known = {field.name for field in dataclasses.fields(Hyperparameters)}  # a later script may have dropped some
+        theirs = {name: value for name, value in checkpoint["hyperparameters"].items() if name in known}
+        hp = Hyperparameters(**{**theirs, "data": "mnist"})  # the data may be elsewhere now
         G = Generator(hp)
         networks = checkpoint["networks"]
         G.load_state_dict(networks.get("G_ema", networks.get("G")))

@@ -6,12 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workshop.classifier import classify, load_classifier
-from workshop.datasets import Dataset
-from workshop.density import log_likelihood
-from workshop.metrics import fid, inception_score, kid, nearest, neighbourhoods
-from workshop.random_features import random_features
-from workshop.spread import spread
+from evaluation.features import classify, load_classifier, random_features
+from evaluation.metrics import fid, inception_score, kid, log_likelihood, nearest, neighbourhoods
+from training.datasets import Dataset
+from training.pictures import spread
 
 MAPS_WEIGHT = 8.0  # gives the maps a norm comparable with that of the features: 47 to 41 on MNIST
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from workshop.errors import UserError, first_line
-from workshop.folders import upright
+from training.files import UserError, first_line
+from training.folders import upright
 
 
 def read_npz(path: Path) -> Tensor:

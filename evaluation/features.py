@@ -1,4 +1,5 @@
-"""The small classifier whose features the metrics compare: trained once on a data set with labels, then kept."""
+"""The features that the metrics compare: of a small classifier, trained once on a data set with labels and kept; of a
+network that was never trained, for images without labels. Not here: the metrics."""
 
 import sys
 from pathlib import Path
@@ -8,10 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from workshop.datasets import Dataset
-from workshop.errors import UserError, first_line
-from workshop.files import make_folder, write_by
-from workshop.pictures import to_float
+from training.datasets import Dataset
+from training.files import UserError, first_line, make_folder, write_by
+from training.machine import choose_device
+from training.pictures import to_float
+
+
+def choose_device_to_measure(name: str) -> torch.device:
+    """As choose_device, but no mps: it can't pool the classifier's maps (github.com/pytorch/pytorch/issues/96056)."""
+    device = choose_device(name)
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 class Classifier(nn.Module):
@@ -98,3 +105,35 @@ def classify(classifier: Classifier, images: Tensor, device: torch.device) -> tu
     parts = [classifier(to_float(part.to(device))) for part in images.split(500)]
     features, maps, logits = zip(*parts)
     return torch.cat(features), torch.cat(maps), torch.cat(logits)
+
+
+MAPS = (64, 64, 128)
+
+
+class RandomFeatures(nn.Module):
+    """Images N×C×H×W in [-1, 1] to N×256: how strongly each map of three layers reacts, on average over the image."""
+
+    def __init__(self, channels: int) -> None:
+        """He's initial weights, always the same ones."""
+        super().__init__()
+        self.layers = nn.ModuleList()
+        generator = torch.Generator().manual_seed(0)
+        for before, after, side in zip((channels, *MAPS), MAPS, (5, 3, 3)):
+            layer = nn.Conv2d(before, after, side, stride=2, padding=side // 2, bias=False)
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            self.layers.append(layer)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        means = []
+        for layer in self.layers:
+            x = layer(x).relu()
+            means.append(x.mean((2, 3)))
+        return torch.cat(means, dim=1)
+
+
+def random_features(images: Tensor, device: torch.device) -> Tensor:
+    """Those of uint8 images N×C×H×W: N×256."""
+    network = RandomFeatures(images.shape[1]).to(device)
+    images = images.clone(memory_format=torch.contiguous_format)  # one layout for all, as for the classifier
+    return torch.cat([network(to_float(part.to(device))) for part in images.split(500)])

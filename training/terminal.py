@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm as plain_tqdm
 from tqdm.auto import tqdm
 
-from workshop.errors import first_line
-from workshop.processes import rank, world_size
+from training.files import first_line
+from training.processes import rank, world_size
 
 
 def read_flags(Options: type, program: str, doc: str | None):
@@ -39,11 +39,16 @@ def read_flags(Options: type, program: str, doc: str | None):
 def say(text: str) -> None:
     """Print, in process 0 alone; in a terminal above the bar, if there is one."""
     if rank() == 0:
-        try:
-            (tqdm.write if sys.stderr.isatty() else print)(text)
-            sys.stdout.flush()
-        except BrokenPipeError:  # such as: python began.py | tee log.txt, where Ctrl-C ends tee at once
-            go_on_unread(sys.stdout)
+        write_line(sys.stdout, text, tqdm.write if sys.stderr.isatty() else print)
+
+
+def write_line(stream: TextIO, text: str, write: Callable = print) -> None:
+    """A line for a reader who may have gone: python began.py | tee log.txt, where Ctrl-C ends tee at once."""
+    try:
+        write(text, file=stream)
+        stream.flush()
+    except BrokenPipeError:
+        go_on_unread(stream)
 
 
 def go_on_unread(stream: TextIO) -> None:
@@ -63,30 +68,21 @@ def progress_bar(steps: int, done: int) -> tqdm:
     """Lively in a terminal or a notebook; lines of text in a pipe or a log file."""
     settings = {"total": steps, "initial": done, "unit": "step", "disable": rank() > 0}
     lively = sys.stderr.isatty() or in_notebook()
-    bar = tqdm(**settings, dynamic_ncols=sys.stderr.isatty()) if lively else Lines(**settings)
-    bar._time = time.monotonic  # tqdm's own clock may jump back, and the bar would stand still until it has caught up
-    bar.start_t = bar.last_print_t = bar._time()
-    return bar
-
-
-LINE = "{n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}\n"
+    return tqdm(**settings, dynamic_ncols=sys.stderr.isatty()) if lively else Lines(**settings)
 
 
 class Lines(plain_tqdm):
     """A progress bar for what is no terminal: a line after some 8 seconds, then one every 30."""
 
     def __init__(self, **settings) -> None:
+        line = "{n_fmt}/{total_fmt} steps, {rate_fmt}, {remaining} left{postfix}"
         # leave: the run's own last line is enough. miniters: with more, tqdm's monitor repeats each line after seconds
-        super().__init__(**settings, file=sys.stderr, bar_format=LINE, leave=False, miniters=1)
+        super().__init__(**settings, file=sys.stderr, bar_format=line, leave=False, miniters=1)
         self.mininterval = self.maxinterval = 8
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if self.n > self.initial and msg != "":
-            try:
-                self.fp.write(msg or str(self))
-                self.fp.flush()
-            except BrokenPipeError:
-                go_on_unread(sys.stderr)
+            write_line(sys.stderr, msg or str(self))
             self.mininterval = self.maxinterval = 30
 
 
@@ -106,7 +102,7 @@ def how_to_resume(script: str) -> str:
     """What goes on with a stopped run: its command line and --resume, or words if another program called train()."""
     if Path(sys.argv[0]).stem != script:  # such as a notebook
         return "the same hyperparameters and resume=True"
-    words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")] + ["--resume"]
+    words = [word for word in sys.argv[1:] if word != "--resume"] + ["--resume"]
     processes = world_size()
     launcher = "python" if processes == 1 else f"torchrun --nproc-per-node {processes}"
     return quote([*launcher.split(), sys.argv[0], *words])

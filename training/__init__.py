@@ -1,0 +1,24 @@
+"""What a training needs besides its script and common.py, a file for each subject. None knows a script; each imports
+from those above it only.
+
+    files        files written whole or not at all; what a user can put right, and the words for it
+    machine      device, precision, memory; all random numbers as a function of (seed, step)
+    processes    several processes that train as one (torchrun); Ctrl-C and SIGTERM between two steps
+    terminal     flags read; lines, the progress bar, the command that resumes, pictures in a notebook
+
+    datasets     MNIST, Fashion-MNIST, the offline digits
+    folders      a folder of one's own images
+    pictures     pixels to numbers and back, PNG and GIF files, images that are all alike
+
+    ema          the exponential moving average of G's weights
+    log          the logged values: log.csv, curves.png, TensorBoard
+    checkpoints  checkpoint.pt: written, read, refused, put back
+    record       the folder of a run: taken, locked, what is written into it and when
+
+common.py stands above them, and hands on to the scripts what these call. Evaluations are in evaluation/.
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 - pip does not look at requires-python here
+    sys.exit(f"these scripts need Python 3.10 or later; this is {sys.version.split()[0]}, {sys.executable}")

@@ -1,0 +1,196 @@
+"""The values of a run: on the device during an interval, then a row of log.csv, curves.png, TensorBoard.
+
+Not here: when a row or a picture is due (record.py).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from training.files import Diverged, UserError, append_text, first_line, write_by, write_file
+from training.processes import mean_over_processes, rank
+from training.terminal import say
+
+
+def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path) -> None:
+    """A picture of the log: thin as logged, thick smoothed over 5 % of the run.
+
+    Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel.
+    """
+    from matplotlib.figure import Figure  # here, for its import takes half a second
+
+    panels: dict[str, list[str]] = {}
+    for name in columns:
+        panels.setdefault(name.split("_")[0], []).append(name)
+    rows = math.ceil(len(panels) / 2)
+    height = 2.6 * rows
+    figure = Figure(figsize=(11, height))
+    # Margins in inches: a layout that matplotlib finds by itself takes as long as the drawing
+    figure.subplots_adjust(0.06, 0.5 / height, 0.99, 1 - 0.3 / height, wspace=0.14, hspace=0.45)
+    for i, (title, names) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, min(2, len(panels)), i + 1)
+        for j, name in enumerate(names):
+            axes.plot(steps, columns[name], color=f"C{j}", alpha=0.3, linewidth=0.8)
+            axes.plot(steps, smooth(columns[name], len(steps) // 20), color=f"C{j}", label=name)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("generator updates", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        if len(names) > 1:
+            axes.legend(fontsize=8)
+    write_by(path, lambda file: figure.savefig(file, format="png", dpi=100))
+
+
+def smooth(values: Sequence[float], half_width: int) -> np.ndarray:
+    """Mean over a centred window of 2·half_width + 1 values, narrower at both ends."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    half = np.minimum(half_width, np.minimum(index, len(values) - 1 - index))
+    return (total[index + half + 1] - total[index - half]) / (2 * half + 1)
+
+
+class Board:
+    """TensorBoard's event files of one run: its values, grids and hyperparameters."""
+
+    def __init__(self, folder: Path, hyperparameters: dict, step: int) -> None:
+        """step: the last one that is done. What an earlier, longer part of the run wrote after it is hidden."""
+        from torch.utils.tensorboard import SummaryWriter  # here, for its import takes seconds
+
+        self.folder = folder
+        self.hyperparameters = {
+            name: value if isinstance(value, bool | int | float) else str(value).encode("utf-8", "replace").decode()
+            for name, value in hyperparameters.items()
+        }
+        self.writer = self.told(SummaryWriter, str(folder), purge_step=step + 1 if step else None)
+
+    def told(self, write: Callable, *arguments, **keywords):
+        """Call `write`. What TensorBoard can't write, such as on a full disk, is a UserError."""
+        try:
+            return write(*arguments, **keywords)
+        except (OSError, ValueError) as error:
+            raise UserError(f"--tensorboard: {self.folder} can't be written: {first_line(error)}") from error
+
+    def values(self, row: dict[str, float], step: int) -> None:
+        """The values of a row of the log; loss_D and loss_G come into one group."""
+        for name, value in row.items():
+            self.told(self.writer.add_scalar, name.replace("_", "/", 1), value, step)
+
+    def picture(self, picture: Image.Image, step: int) -> None:
+        """A grid of samples."""
+        self.told(self.writer.add_image, "samples", np.asarray(picture), step, dataformats="HWC")
+
+    def end(self, row: dict[str, float]) -> None:
+        """At the end of a run: its hyperparameters with its last numbers."""
+        numbers = {f"end/{name}": value for name, value in row.items()}
+        self.told(self.writer.add_hparams, self.hyperparameters, numbers, run_name=".")
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self.told(self.writer.close)
+
+
+class Log:
+    """Values noted at every step; a row is their mean over `every` steps. Only process 0 writes files."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
+        self.names: list[str] = []
+        self.rows: list[list[float]] = []  # step, then a mean for each name
+        self.whole = 0  # rows whose interval was complete; only the last one may not be
+        self.pending: list[tuple] = []  # values of the last steps, still on the device
+        self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
+        self.drawn = 0.0  # seconds of training at the last drawing
+        self.written = 0  # rows that are in log.csv
+
+    def note(self, values: dict[str, Tensor | float]) -> None:
+        """Single numbers of this step. Tensors stay on the device: they are fetched together, once per interval.
+        They are copied, so that they may be changed in place afterwards.
+
+        Raises UserError if the names are not those of the steps before, or a value is no single number.
+        """
+        if list(values) != self.names and (self.names or self.rows):
+            raise UserError(
+                f"run.log: {', '.join(values)} after {', '.join(self.names)}: once per step, always the same names;"
+                " start a changed script anew, without --resume"
+            )
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.dim() > 0:
+                raise UserError(f"run.log: {name} has shape {tuple(value.shape)}: give one number, such as its mean()")
+        self.names = list(values)
+        self.pending.append(tuple(v.detach().clone() if isinstance(v, Tensor) else v for v in values.values()))
+
+    def fetch(self, step: int) -> None:
+        """Move the noted values to the CPU, averaged over processes. Raises Diverged if one is not finite."""
+        if not self.pending:
+            return
+        columns = [torch.stack([torch.as_tensor(v) for v in column]).cpu().double() for column in zip(*self.pending)]
+        self.pending.clear()
+        values = mean_over_processes(torch.stack(columns, dim=1))
+        for row, column in (~values.isfinite()).nonzero().tolist()[:1]:
+            raise Diverged(f"{self.names[column]} is {values[row, column]} at step {step - len(values) + 1 + row}")
+        self.interval = torch.cat([self.interval.view(-1, len(self.names)), values])
+
+    def write_row(self, step: int) -> dict[str, float]:
+        """The means since the row before become a row of log.csv, and are given back by name."""
+        self.fetch(step)
+        means = self.interval.mean(0).tolist()
+        self.rows.append([step, *means])
+        if step % self.every == 0:  # else it is the last step: if ever resumed, the row is not whole
+            self.interval = self.interval[:0]
+            self.whole = len(self.rows)
+        if rank() == 0:
+            self.write_file()
+        return dict(zip(self.names, means))
+
+    def write_file(self) -> None:
+        """Add the rows that log.csv lacks. Where that is not allowed now, they are added later: on Windows Excel lets
+        nobody else write into a file that it shows."""
+        path, new = self.folder / "log.csv", self.rows[self.written :]
+        try:
+            if self.written:
+                append_text(path, as_csv(new))
+            else:
+                write_file(path, as_csv([["step", *self.names], *new]).encode())
+            self.written = len(self.rows)
+        except UserError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            if len(new) == 1:
+                say(f"{error}; rows are kept and added later: close it where it is open")
+
+    def latest(self) -> dict[str, float]:
+        """The last means, by name; also those of a row that was not whole and is restored."""
+        means = self.interval.mean(0).tolist() if len(self.interval) else self.rows[-1][1:] if self.rows else []
+        return dict(zip(self.names, means))
+
+    def start_file(self) -> None:
+        """Write log.csv anew with the rows so far: on resuming, rows after the checkpoint go."""
+        self.written = 0
+        if self.rows and rank() == 0:
+            self.write_file()
+
+    def draw(self, seconds: float = 0.0) -> None:
+        """curves.png, of the rows so far; `seconds` is the time now, to know next time how old the picture is."""
+        if self.names and len(self.rows) > 1 and rank() == 0:
+            columns = dict(zip(["step", *self.names], zip(*self.rows)))
+            save_curves(columns.pop("step"), columns, self.folder / "curves.png")
+        self.drawn = seconds
+
+    def state(self) -> dict:
+        """What a checkpoint keeps of the log."""
+        return {"names": self.names, "rows": self.rows[: self.whole], "interval": self.interval}
+
+    def restore(self, state: dict) -> None:
+        """Go on from what state() gave. Raises KeyError, TypeError or the like if it is something else."""
+        self.names, self.interval, self.rows = state["names"], state["interval"], list(state["rows"])
+        self.whole = len(self.rows)
+
+
+def as_csv(rows: list[list]) -> str:
+    """Lines of a CSV file, of names and numbers."""
+    return "".join(f"{','.join(map(str, row))}\r\n" for row in rows)
