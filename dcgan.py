@@ -4,66 +4,58 @@ The game    Goodfellow et al. 2014, *Generative Adversarial Nets*, https://arxiv
 The players Radford, Metz, Chintala 2015, *Unsupervised Representation Learning with Deep Convolutional
             Generative Adversarial Networks*, https://arxiv.org/abs/1511.06434
 
-A generator G turns noise z into images. A discriminator D sees real and generated images and says, of each,
-how probable it is that it is real. D learns to tell them apart, G learns to be believed:
+A generator G turns noise z into images. A discriminator D sees real images x and generated ones and says,
+of each, how probable it is that it is real. D learns to tell them apart, G learns to be believed:
 
-    D: maximise  E log D(x) + E log(1 − D(G(z)))            formula (1) of Goodfellow et al.
-    G: maximise  E log D(G(z))                              the non-saturating form, their section 3
+    D: maximise  E log D(x) + E log(1 − D(G(z)))        formula (1) of Goodfellow et al.; E is the mean
+    G: maximise  E log D(G(z))                          the non-saturating form, their section 3
 
-x is drawn from the data, z from the noise; E is the mean over them.
+The network D returns the *logit* d; D(x) in the formulas is σ(d). The logarithms are then −log σ(d) =
+softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor lose precision.
 
-The network D returns the *logit* d; D(x) in the formulas is σ(d), a probability. The logarithms are then
-−log σ(d) = softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor lose precision.
+**What the best D knows.** The data have a distribution P with density p, G's images a distribution Q with
+density q. For a fixed G the best D is D*(x) = p(x)/(p(x) + q(x)): ½ where an image is as likely from the data
+as from G. With it, D's objective is 2·JSD(P‖Q) − log 4. JSD is the Jensen-Shannon divergence: 0 if P = Q,
+log 2 if P and Q do not overlap. So a G that minimises what D maximises (the *minimax* game) reduces the JSD.
 
-In the original game, the *minimax* (or saturating) form, G minimises E log(1 − D(G(z))). For a fixed D both forms
-have the same best G. But early on D is sure that G's images are fakes, and then the minimax form teaches G nothing:
-its derivative by the logit d is −D, about 0. That of log D is 1 − D, about 1.
-Let P be the distribution of the data and Q that of G's images, p and q their densities. In the minimax form, with D
-at its best, D*(x) = p(x)/(p(x) + q(x)), D's objective is 2·JSD(P‖Q) − log 4: G reduces the Jensen-Shannon divergence
-(JSD) of data and samples. It is 0 where they are equal, log 2 where they do not overlap. (Others: fgan.py.)
+**Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))). For a fixed D both forms have
+the same best G, but they follow different images. Their derivatives by the logit are −D and −(1 − D): the
+minimax form follows the images that fool D already, the non-saturating form those that do not. Early on D is
+sure of all fakes, D(G(z)) is near 0, and the minimax gradient nearly vanishes. (Adam divides the size of a
+gradient out. What remains is which images count.)
 
-Radford et al. found the networks that make this work with images (their sections 3 and 4): strided convolutions
-in place of pooling; BatchNorm, but neither on G's output nor on D's input; no fully connected hidden layers;
-ReLU in G with tanh at its end, LeakyReLU in D; initial weights from N(0, 0.02²); Adam with β₁ = 0.5.
-BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch at
-hand, and in a mixed one the verdict on an image would depend on images of the other kind. (The biases before it
-change nothing, as it subtracts the mean. In D they stand because wgan_gp.py, which has the same D without BatchNorm,
-needs them.)
+**The networks** are those of Radford et al., sections 3 and 4: strided convolutions in place of pooling;
+BatchNorm, but neither on G's output nor on D's input; ReLU in G with tanh at its end, LeakyReLU in D; initial
+weights from N(0, 0.02²); Adam. For deeper networks the paper advises against fully connected hidden layers.
+The authors' own code for MNIST (github.com/Newmu/dcgan_code) has one in each player, and so do these.
+BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch
+at hand, and in a mixed one the verdict on an image would depend on images of the other kind.
 
-The paper gives the guideline against fully connected layers for deeper networks. For MNIST the authors' own code
-(github.com/Newmu/dcgan_code, folder mnist; it also tells both players the digit's class) has one in each player,
-and so do these networks: a few strided convolutions see strokes, a fully connected layer sees whether the strokes
-make a digit. Without it many samples here were no digits: FID, a distance to real ones, was 68 (width 32, 3000 steps).
-With it FID was 10 (width 16, 2200 steps, other learning rates: docs/LOG.md).
-
-What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess. Neither
-they nor the losses say how good the images are: the players can be in balance with poor images and with good
-ones. wgan.py is about that.
-
-The players circle around each other. The mean of G's weights over the last steps (the *exponential moving average*,
-EMA) is nearer to the centre than any single step and draws better. All samples come from it, in eval mode: BatchNorm
-then uses its running statistics in place of the batch's.
+**What to look for.** D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess.
+Neither they nor the losses say how good the images are: the players can be in balance with poor images and
+with good ones. wgan.py is about that. All samples come from a mean of G's weights over the last steps (the
+*exponential moving average*, EMA): players that react to each other circle around their solution, and the
+mean lies nearer to it. See both: python -m ideas.gan
 
 Departures from the paper, for digits on a laptop in two minutes
-                      the paper             here
-    width             128 for images of 64×64; 64 in their MNIST code       16
-    hidden            none; 1024 in their MNIST code                        512
-    smallest map      4×4                   5×5 to 8×8, for digits 7×7 as in their MNIST code. With 4×4
-                                            samples of 64 px were less varied (docs/LOG.md)
-    kernels           5×5                   4×4: a stride of 2 divides it
-    batch_size        128                   64: more updates per second
-    lr                2e-4 for both         G 5e-3, D 1e-3: so the first digits appear earlier
-    betas             (0.5, 0.999)          (0, 0.99): momentum makes the players overshoot each other
-    z_dim             100                   64
-    samples from      G                     the exponential moving average of G's weights
+                  the paper                                         here
+    width         128 for 64×64 images; 64 in their MNIST code      16: speed
+    hidden        none; 1024 in their MNIST code                    512
+    smallest map  4×4; 7×7 in their MNIST code                      5×5 to 8×8, for digits 7×7
+    kernels       5×5                                               4×4: a stride of 2 divides it
+    batch_size    128                                               64: more updates per second
+    lr            2e-4 for both                                     G 5e-3, D 1e-3: first digits in seconds
+    betas         (0.5, 0.999)                                      (0, 0.99): no momentum
+    z_dim         100                                               64
+    samples from  G                                                 the EMA of G's weights
 The paper's own constants, with the size of their MNIST networks (steps are ours):
-    python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 --z-dim 100 \
-        --ema 0 --steps 50000
+    python dcgan.py --width 64 --hidden 1024 --batch-size 128 --lr-G 2e-4 --lr-D 2e-4 --betas 0.5 0.999 \
+        --z-dim 100 --ema 0 --steps 50000
 
 Run it:     python dcgan.py
-Compare:    diff dcgan.py wgan.py
+Next:       wgan.py, the same networks with another loss
 Exercises:  docs/exercises.md
-Measured (full MNIST, 10 seeds): ten classes every time, FID 7.7 ± 1.1; about two minutes on one core.
+Measured (full MNIST, ten seeds): ten classes every time, FID 7.7 ± 1.1 by our own small classifier.
 """
 
 from dataclasses import dataclass

@@ -3,58 +3,55 @@ r"""WGAN-GP: the Wasserstein critic again, kept Lipschitz by a penalty on its gr
 Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017, *Improved Training of Wasserstein GANs*,
 https://arxiv.org/abs/1704.00028
 
-Read wgan.py first: what is estimated and why, and which sign falls, is the same. Clipping the weights makes
-D Lipschitz, but wastes it: without BatchNorm most weights end at ±c (the paper's figure 1b) and D can only be a
-simple function. The best critic has a known property instead (proposition 1 of the paper): on the straight line from a
-generated point to its real partner in the cheapest transport, its gradient has norm 1. These pairs are unknown. So
-the penalty takes random pairs; between those the best D only needs a norm of 1 or less. The penalty asks for 1 all the
-same. That this works is what the paper found, not what it proved.
+Read wgan.py first: what is estimated, and which sign falls, is the same here.
 
-    D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²        formula (3)
-    x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1), one number for each pair of images
+**What clipping costs.** Clipped weights make D Lipschitz, but let it be only a simple function (figure 1a of
+the paper; without normalisation most weights end at ±c, figure 1b). See it: python -m ideas.wgan_gp
+
+**What is known of the best critic.** f is 1-Lipschitz if its gradient has norm 1 or less everywhere. The best
+one has more (proposition 1): move the samples onto the data at the least cost, and on the straight line from
+a sample to the image that it becomes, the gradient of f has norm 1. These pairs are unknown. So the paper
+takes random pairs of an image and a sample, and asks for a norm of 1 at a random place between the two. For
+random pairs the best f only needs 1 or less. That it works all the same is what the paper found, not proved.
+
+    D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²     formula (3)
+    x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1)                     one number for each pair
     G: maximise  E D(G(z))
 
-The norm is that of the gradient with respect to a whole image: over channels, height and width together.
-To descend on it, the gradient must itself be differentiated: `create_graph=True` records how it was
-computed. No gradient of the penalty reaches G: its images were made under no_grad.
+The norm is that of the gradient with respect to a whole image: over channels, height and width together. To
+descend on it, the gradient must itself be differentiated: `create_graph=True` records how it was computed.
 
-D must not have BatchNorm: the penalty is about D's answer to each single image, and BatchNorm makes every
-answer depend on the whole batch. Without it the gradient of the batch's summed answers, which autograd gives at once,
-holds the gradient of each answer. (The paper suggests LayerNorm; here, with other initial weights, it was far slower
-than none.) What BatchNorm did for the scale is left to the initial weights. Drawn from N(0, 0.1²) they give D a
-gradient whose norm starts near 2 on digits. (In larger networks it starts higher, near 9 at 64 px, and the penalty
-brings it down.) With the 0.02 of dcgan.py it would start at 0.003, and G would wait until D has grown. G's weights
-are drawn in the same way, since then the first digits appear earlier (docs/LOG.md).
+**Why D has no BatchNorm.** The penalty is about D's answer to each single image, and BatchNorm makes every
+answer depend on the whole batch. Without it one call of autograd, on the sum of the answers, gives the
+gradient of each answer. (The paper suggests LayerNorm in its place; here D has none.)
 
-What to look for: `gradient_norm` near 1 (the panel `gradient` of curves.png). `wasserstein` is E D(x) − E D(G(z)),
-without the penalty (so it is not −loss_D), and its factor K is at least about 1: `gradient_norm` is the mean of the
-norm, K the largest that it has anywhere. `wasserstein` falls steeply while the first digits appear, and then slowly
-(docs/two-diffs.md).
+**Initial weights.** Nothing scales D's values any more, so its first weights must: from N(0, 0.1²) the first
+gradients on digits have a norm near 2. From N(0, 0.02²), as in dcgan.py, it would be 0.003, and G would wait
+until D has grown. (In larger networks it starts higher, and the penalty brings it down.)
+
+**What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. `wasserstein` is E D(x) − E D(G(z)),
+without the penalty (so it is not −loss_D). It falls steeply while the first digits appear, then slowly.
+docs/two-diffs.md shows how well it follows the samples.
 
 Departures from the paper, for digits on a laptop in two minutes
-                      the paper             here
-    n_critic          5                     1: in two minutes more steps of G bring more
-    lr of Adam        1e-4 for both         2e-3 for both
-    z                 128 numbers, normal   64 numbers from U(−1, 1), as in the other scripts
-    networks          their MNIST code: 64  those of dcgan.py; BatchNorm in G alone
-                      wide, no BatchNorm,
-                      no fully connected
-                      hidden layer
-    images            their MNIST code:     [−1, 1], by a tanh; the norm of D's gradient depends on this
-                      [0, 1], by a sigmoid
-    initial weights   their MNIST code: by  N(0, 0.1²)
-                      a layer's inputs and
-                      outputs
-    samples from      G                     the exponential moving average of G's weights
+                    the paper                                    here
+    n_critic        5                                            1: more steps of G in the same time
+    lr of Adam      1e-4 for both                                2e-3 for both
+    z               128 numbers, normal                          64 numbers from U(−1, 1), as in all lessons
+    networks        their MNIST code: 64 wide, no BatchNorm, no  those of dcgan.py; BatchNorm in G alone
+                    fully connected hidden layer
+    images          their MNIST code: [0, 1], by a sigmoid       [−1, 1], by a tanh
+    initial weights their MNIST code: by a layer's inputs and    N(0, 0.1²) in both players
+                    outputs
+    samples from    G                                            the exponential moving average of G's weights
 The betas and the batch size are the paper's. (Their MNIST code has β₁ 0.5 and batches of 50.)
-The paper's own constants, on these networks and with their first weights:
-    python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 --width 64 \
-        --ema 0 --steps 200000
+The paper's own constants, on these networks and with their first weights (steps are ours):
+    python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 \
+        --width 64 --ema 0 --steps 200000
 
 Run it:     python wgan_gp.py
-Compare:    diff wgan.py wgan_gp.py
 Exercises:  docs/exercises.md
-Measured (full MNIST, 10 seeds): ten classes every time, FID 6.6 ± 0.7; about three minutes on one core.
+Measured (full MNIST, ten seeds): ten classes every time, FID 6.6 ± 0.7 by our own small classifier.
 """
 
 from dataclasses import dataclass
