@@ -36,11 +36,12 @@ def git_files() -> list[str]:
 
 def test_the_top_level_and_no_path_of_any_machine():
     top = {name.split("/")[0] for name in git_files()}
-    expected = {*LESSONS, "common.py", "workshop", "data", "out", "tests", "benchmarks", "docs", ".ci"}
-    expected |= {"requirements.txt", "README.md", "README.zh-CN.md", "pyproject.toml", "LICENSE", ".gitignore"}
+    expected = {*LESSONS, "common.py", "workshop", "data", "out", "tests", "benchmarks", "docs", ".ci", ".github"}
+    expected |= {"requirements.txt", "README.md", "README.zh-CN.md", "pyproject.toml"}
+    expected |= {"LICENSE", "CITATION.cff", ".gitignore"}
     assert top <= expected
     for name in git_files():
-        if name.endswith((".py", ".md", ".toml", ".txt", "run")):
+        if name.endswith((".py", ".md", ".toml", ".txt", ".yml", ".cff", "run")):
             assert str(ROOT) not in (ROOT / name).read_text(encoding="utf-8"), name
 
 
