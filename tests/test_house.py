@@ -45,7 +45,7 @@ def test_the_top_level_and_no_path_of_any_machine():
     about = {"README.md", "README.zh-CN.md", "requirements.txt", "pyproject.toml", "LICENSE", "CITATION.cff"}
     assert top <= {*LESSONS, "common.py", *folders, *about, ".gitignore"}
     for name in git_files():
-        if name.endswith((".py", ".md", ".toml", ".txt", "run")):
+        if name.endswith((".py", ".md", ".toml", ".txt", ".yml", ".cff", "run")):
             assert str(ROOT) not in (ROOT / name).read_text(encoding="utf-8"), name
 
 

@@ -1,8 +1,12 @@
-"""The command that unpacks and cuts colour pictures: a tiny font of bitmaps, a few pictures."""
+"""The command that draws, unpacks and cuts colour pictures: a few faces, a tiny font of bitmaps, a few pictures."""
 
 import io
+import random
+import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import colour_shape
 from fontTools.fontBuilder import FontBuilder
 from fontTools.misc import sstruct
@@ -13,6 +17,7 @@ from fontTools.ttLib.tables.C_B_D_T_ import cbdt_bitmap_format_18
 from PIL import Image
 
 from benchmarks import pictures
+from workshop import files
 
 
 def call(monkeypatch, capsys, *words) -> tuple[object, str]:
@@ -24,6 +29,101 @@ def call(monkeypatch, capsys, *words) -> tuple[object, str]:
     except SystemExit as stop:
         code = stop.code
     return code, capsys.readouterr().out
+
+
+@pytest.fixture
+def drawing():
+    """The two packages that draw faces, which are not in requirements.txt."""
+    for name in ("python_avatars", "resvg_py"):
+        pytest.importorskip(name, reason=f"no {name} here: pip install python_avatars resvg_py")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_faces_are_the_same_for_the_same_seed(tmp_path, monkeypatch, capsys, drawing):
+    random.seed(5)  # whatever was drawn before
+    code, out = call(monkeypatch, capsys, "faces", tmp_path / "a", "--count", 6, "--size", 48)
+    assert code == 0
+    assert "6 pictures in" in out
+    first = contents(tmp_path / "a")
+    assert sorted(first) == [f"{i:06d}.png" for i in range(6)]
+    call(monkeypatch, capsys, "faces", tmp_path / "again", "--count", 6, "--size", 48)
+    assert contents(tmp_path / "again") == first
+    call(monkeypatch, capsys, "faces", tmp_path / "fewer", "--count", 3, "--size", 48)
+    assert contents(tmp_path / "fewer") == {name: first[name] for name in sorted(first)[:3]}
+    call(monkeypatch, capsys, "faces", tmp_path / "other", "--count", 6, "--size", 48, "--seed", 1)
+    assert not set(contents(tmp_path / "other").values()) & set(first.values())
+
+
+@pytest.mark.parametrize("size", [8, 33, 96, 1024])
+def test_a_face_is_square_on_white_and_in_the_middle(tmp_path, monkeypatch, capsys, drawing, size):
+    call(monkeypatch, capsys, "faces", tmp_path / "new", "--count", 1, "--size", size)
+    with Image.open(tmp_path / "new" / "000000.png") as image:
+        assert image.mode == "RGB"
+        pixels = np.asarray(image).astype(int)
+    assert pixels.shape == (size, size, 3)
+    assert (pixels[0, 0] == 255).all()
+    assert (pixels[0, -1] == 255).all()
+    drawn = (pixels < 255).any(-1)
+    assert abs((drawn * np.arange(size)).sum() / drawn.sum() - (size - 1) / 2) < 0.05 * size
+    assert drawn[-1].mean() > 0.5  # the shoulders go out of the picture
+
+
+@pytest.mark.parametrize("package", ["python_avatars", "resvg_py"])
+def test_without_the_packages_one_line_says_how_to_install_them(tmp_path, monkeypatch, capsys, package):
+    if package == "resvg_py":  # the other one is there
+        monkeypatch.setitem(sys.modules, "python_avatars", type(sys)("python_avatars"))
+        sys.modules["python_avatars"].Avatar = sys.modules["python_avatars"].AvatarStyle = None
+    monkeypatch.setitem(sys.modules, package, None)
+    code, _ = call(monkeypatch, capsys, "faces", tmp_path / "new")
+    assert package in code
+    assert code.endswith("pip install python_avatars resvg_py")
+    assert "\n" not in code
+
+
+@pytest.mark.parametrize("flags", [("--count", 0), ("--count", 1_000_001), ("--size", 7), ("--size", 1025)])
+def test_a_number_of_faces_that_can_not_be(tmp_path, monkeypatch, capsys, flags):
+    monkeypatch.setattr("sys.argv", ["pictures", "faces", str(tmp_path / "new"), *map(str, flags)])
+    with pytest.raises(SystemExit) as stop:
+        pictures.main()
+    assert stop.value.code == 2
+    assert f"{flags[0]} {flags[1]}: must be" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_can_not_take_them_is_one_line(tmp_path, monkeypatch, capsys, drawing):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("of someone")
+    for name, reason in {
+        "file": "can't be made a folder",
+        "file/new": "can't be made a folder",
+        "full": "not empty",
+    }.items():
+        code, _ = call(monkeypatch, capsys, "faces", tmp_path / name, "--count", 1)
+        assert str(tmp_path / name) in code
+        assert reason in code
+        assert "\n" not in code
+    assert contents(tmp_path / "full") == {"notes.txt": b"of someone"}
+
+    def no_space(part, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "replace", no_space)
+    code, _ = call(monkeypatch, capsys, "faces", tmp_path / "new", "--count", 1)
+    assert "000000.png can't be written: No space left on device" in code
+    assert contents(tmp_path / "new") == {}  # no part of a picture
+
+
+def test_ctrl_c_says_that_the_folder_is_not_complete(tmp_path, monkeypatch, capsys):
+    def stopped(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "faces", stopped)
+    code, _ = call(monkeypatch, capsys, "faces", tmp_path / "new")
+    assert code == f"pictures.py: stopped: {tmp_path / 'new'} has only a part of the pictures"
 
 
 def colour_font(images: dict[str, Image.Image], path) -> None:
