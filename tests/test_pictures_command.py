@@ -17,7 +17,7 @@ from fontTools.ttLib.tables.C_B_D_T_ import cbdt_bitmap_format_18
 from PIL import Image
 
 from benchmarks import pictures
-from workshop import files
+from training import files
 
 
 def call(monkeypatch, capsys, *words) -> tuple[object, str]:

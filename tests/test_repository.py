@@ -20,7 +20,7 @@ def test_the_dependencies_are_those_of_requirements_txt(tmp_path):
     pytest.importorskip("setuptools", "62.6", reason="the first setuptools that reads dependencies from a file")
     for name in ("pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    for name in ("workshop", "data", "out"):  # setuptools takes them for packages, unless it is told what there is
+    for name in ("training", "data", "out"):  # setuptools takes them for packages, unless it is told what there is
         (tmp_path / name).mkdir()
     program = "import setuptools.build_meta as build; build.prepare_metadata_for_build_wheel('.')"
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
