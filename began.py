@@ -4,85 +4,59 @@ Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversaria
 https://arxiv.org/abs/1703.10717
 
 D is an autoencoder, as in EBGAN (Zhao et al. 2016, arXiv 1609.03126): it squeezes an image through a narrow
-layer and draws it again. What it has learned to draw, it draws well; its verdict is the reconstruction error
+layer and draws it again. What it has learned to draw, it draws well. Its verdict is the reconstruction error
 
-    L(v) = |v − D(v)|^η                                     η is 1 or 2; the mean over pixels
+    L(v) = |v − D(v)|^η                                 η is 1 or 2; the mean over pixels
 
-Other GANs match the distribution of the samples with that of the data. BEGAN matches the distributions of
-their *errors*, two distributions of single numbers, of means m₁ = E L(x) and m₂ = E L(G(z)). Their Wasserstein
-distance is the least mean of |l₁ − l₂|, over all ways π to pair errors l₁ of real images with errors l₂ of generated
-ones (wgan.py has its other form). By Jensen's inequality
+**The idea.** Other GANs compare images of G with real ones. BEGAN compares their *errors*, two distributions of
+single numbers. Their Wasserstein distance is the least mean of |l₁ − l₂|, over all ways to pair an error l₁ of
+a real image with an error l₂ of a generated one. It is at least the difference of the means (Jensen):
 
-    W(L(x), L(G(z))) = inf_π E|l₁ − l₂| ≥ inf_π |E(l₁ − l₂)| = |m₁ − m₂|
+    W(L(x), L(G(z))) ≥ |m₁ − m₂|,   m₁ = E L(x),   m₂ = E L(G(z))
 
-so a D that pushes the means apart maximises a lower bound on their Wasserstein distance. It can do that in
-two ways: m₁ → ∞ with m₂ → 0, or m₁ → 0 with m₂ → ∞. The second is taken, because a small m₁ is what makes D
-an autoencoder of real images, and thereby a judge that knows them. G works against it and lowers m₂:
+So a D that pushes the means apart raises a lower bound of W. Of the two ways it takes the one with a small m₁:
+that makes it an autoencoder of real images, a judge that knows them. G works against it and lowers m₂:
 
     D: minimise  L_D = L(x) − k·L(G(z))
     G: minimise  L_G = L(G(z))
 
-D easily wins, as telling apart is easier than drawing, or G wins with images that are trivial to reconstruct.
-So D must not push L(G(z)) up too hard. How hard is set by k, and k follows from the balance:
+**The controller.** With a large k D may spend itself on drawing G's images badly, with k = 0 it never looks at
+them. k follows from a balance that is wanted:
 
-    γ = E L(G(z)) / E L(x)                                  the balance wanted, in (0, 1]
-    k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)              k starts at 0 (here at 0.6, see below)
+    γ = E L(G(z)) / E L(x)                              in (0, 1]
+    k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)          k starts at 0 in the paper, at 0.6 here
 
-If G's images are reconstructed too well (L(G(z)) < γ L(x)), k rises and D attends more to raising their errors; if
-too badly, k falls and D goes back to learning real images. (The paper calls this proportional control. As k adds up the
-errors, it is integral control: inside (0, 1) k comes to rest only where the balance is γ.)
-γ is the dial of the paper. With a low γ D mostly learns to draw real images, and G makes only the few that D draws
-best: on faces the samples are good and much alike. With a high one G's images must be as hard to draw as real ones, on
-average, so not only the easiest: diverse samples. On digits a low γ makes them alike too, but blurred (docs/gamma.md).
+If G's images are drawn too well, L(G(z)) < γ L(x), k rises and D attends more to them; if too badly, k falls.
+(The paper calls this proportional control. As k adds up the errors, it is integral control: inside (0, 1) it
+rests only where the balance is γ.) γ is the dial of the paper, 0.3 to 0.7 on faces: with a low γ G makes only
+what D draws best, good samples much alike; with a high one its images must be as hard to draw as real ones.
 
-    M = L(x) + |γ L(x) − L(G(z))|
+**What k says about diversity** (our argument, not the paper's). Let half of the digits be 1 and G make nothing
+else, at k = 0.6. In L_D an average 1 then counts ½ − 0.6·1 < 0: D unlearns the 1, its error rises, and G moves
+on. In general an image counts p − k·q (p: how often the data has it, q: G), so G can't make anything more than
+1/k times as often as the data. At k = 0.3 three of ten digits are enough for G; near k = 1 it must make all.
 
-M measures convergence: its first term says how well D knows the data, its second how far the players are from
-their balance. Both must be small at once. M alone does not show *mode collapse*, one image for every z: for a blank
-it is (1 + γ) L(x), and L(x) is small where D does nothing but draw. So look at `balance` and at the samples too.
-Nor does it compare settings: with a quicker D M ended lower and FID was worse (docs/results.md).
+**Convergence.** M = L(x) + |γ L(x) − L(G(z))|: how well D knows the data, and how far the players are from
+balance. A G that makes one blank image for every z can have a low M: look at the samples too.
 
-k also limits how many classes G can drop (not how alike it makes the images of a class). L_D counts an image v with
-the weight p(v) − k·q(v), p being the density of the data and q that of G. Where this is below 0, D unlearns v, its
-error rises there, and G moves on; so G can hardly make anything more than 1/k times as often as it occurs in the data:
-q ≤ p/k. (This is our argument, not the paper's. It would be exact if D could raise its error at one image and at no
-other.) At k = 0.3 three of ten digits are enough for G, near k = 1 it must make them all. k ends high if D learns
-slowly, G is strong and γ is near 1: only then does D need a high k to keep the balance.
+**What to look for** in curves.png: `balance` near γ. k rises first, M with it, then both fall until the end.
+k at 0: D does not look at G's images. k at 1: the controller can do no more. See it: python -m ideas.began
 
-What to look for in curves.png: `balance` near γ (its target). k rises to 0.97 in the first 2000 steps. M falls for
-some 500 steps, then rises to 0.4: D attends to G's images almost as much as to real ones, and draws worse than the
-mean image would. Then D catches up, and k and M fall until the end. A k at 0 means that D does not look at G's
-images: it is an autoencoder and no more, and G makes the one image that it draws best. A k that stays at 1 means that
-the controller can do no more, and D hardly draws. (The samples may be good all the same: so it is with
-Fashion-MNIST.)
-
-Departures from the paper, which is about faces (32 to 256 px). On MNIST its constants end with one image for every
-z: a blank and k at 0 with its own networks (as in began_conv.py, with β₁ 0.5), one dim stroke with these. Digits are
-easy to reconstruct, and such images easier still.
+Departures from the paper, which is about faces. With its constants MNIST ends with one image for every z.
                 the paper                   here
-    networks    convolutional               G: z→512→512→784 with BatchNorm; D: 784→128→784 with ReLU: quicker, and
-                                            a shallow D wins less easily
-    D's pixels  [−1, 1]                     scaled to [0, 1]: 0, the easiest to draw, is then the digits' black. With
-                                            [−1, 1] it is a grey that no digit has, and that G can imitate
-    η           1                           2
-    γ           0.5                         1: digits differ in difficulty; a lower γ picks the easy ones
-    k           starts at 0                 at 0.6: from 0 G first falls onto what D draws best
-    λ_k         0.001                       0.005: a run of minutes needs a faster controller
-    Adam        1e-4 for both, β default    G 2e-3, D 3.5e-4: a slow D needs a high k (docs/LOG.md); β₁ 0:
-                                            momentum makes the players overshoot each other; β₂ 0.99: with 0.999 (and
-                                            lr_D 5e-4) L(G(z)) explodes in some runs; the rates are halved when M
-                                            stalls, as in the paper (with these defaults it never does on MNIST)
-    batch       16                          64
-    one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
+    networks    convolutional               MLPs: G z→512→512→784 with BatchNorm, D 784→128→784: quick
+    D's pixels  [−1, 1]                     scaled to [0, 1]: what is easiest to draw, 0, is the digits' black
+    η, γ        1; 0.3 to 0.7               2; 1: a low γ picks the digits that are easy to draw
+    k, λ_k      starts at 0; 0.001          starts at 0.6; 0.005: a run of minutes needs a faster controller
+    Adam        1e-4 for both, β default    G 2e-3, D 3.5e-4 (a slow D keeps k high); β (0, 0.99)
+    batch       16                          64; one batch of noise serves both updates; samples from G's EMA
 The paper's own constants, on these networks (patience and steps are ours):
-    python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 \
-        --batch-size 16 --ema 0 --patience 3000 --steps 200000
+    python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 \
+        --betas 0.9 0.999 --batch-size 16 --ema 0 --patience 3000 --steps 200000
 
 Run it:     python began.py
-            python began.py --gamma 0.5
-Compare:    diff began.py began_conv.py
 Exercises:  docs/exercises.md
-Measured (full MNIST, 10 seeds): ten classes every time, FID 38.0 ± 5.3; some three minutes on one core.
+Measured (full MNIST, ten seeds): ten classes every time, FID 38.0 ± 5.3 by our own small classifier.
 """
 
 import math

@@ -185,7 +185,8 @@ class Run:
         self.images = self.dataset.images.to(self.device if self.dataset.mapping is None else "cpu")
         self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         if self.checkpoint is not None:
-            checkpoints.refuse_other_run(self.checkpoint, hp, self.dataset.source, len(self.images), self.folder)
+            ours, source = checkpoints.fixed(hp), self.dataset.source
+            checkpoints.refuse_other_run(self.checkpoint, ours, hp.steps, source, len(self.images), self.folder)
         about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
@@ -253,11 +254,10 @@ class Run:
 
     def announce(self) -> None:
         """Say in one line what runs where, and which hyperparameters differ from the defaults."""
-        n, c, h, w = self.images.shape
-        data = f"{n:,} images {c}×{h}×{w} ({self.dataset.source})"
+        data = "{:,} images {}×{}×{}".format(*self.images.shape) + f" ({self.dataset.source})"
         networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "G_ema"}
-        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
-        millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
+        count = {name: sum(p.numel() for p in network.parameters()) / 1e6 for name, network in networks.items()}
+        millions = ", ".join(f"{name} {size:.2f} M" for name, size in count.items())
         given = "".join(f"; {name} {value}" for name, value in checkpoints.changed(self.hp).items())
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 

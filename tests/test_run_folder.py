@@ -113,10 +113,10 @@ def test_all_names_of_a_folder_have_one_lock(tmp_path):
     assert (tmp_path / "link").is_symlink()
     for name in ("run", "link", "run/samples/.."):
         for resume in (False, True):
-            (said,) = in_a_thread(lambda name=name, resume=resume: take_folder(tmp_path / name, b"{}", resume, False))
+            (said,) = in_a_thread(lambda name=name, resume=resume: take_folder(tmp_path / name, b"{}", resume))
             assert "another run is writing into" in said
     lock.release()
-    assert in_a_thread(lambda: take_folder(tmp_path / "link", b"{}", True, False).release()) == [None]
+    assert in_a_thread(lambda: take_folder(tmp_path / "link", b"{}", True).release()) == [None]
 
 
 def test_a_run_that_failed_gives_its_folder_back(tmp_path, data_dir, monkeypatch):
@@ -125,7 +125,7 @@ def test_a_run_that_failed_gives_its_folder_back(tmp_path, data_dir, monkeypatch
     monkeypatch.setattr(fgan, "generator_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(common.UserError, match="loss_G is nan") as kept:
         fgan.train(fgan.Hyperparameters(steps=4, log_every=2, **settings))
-    assert in_a_thread(lambda: take_folder(tmp_path / "run", b"{}", True, False).release()) == [None]
+    assert in_a_thread(lambda: take_folder(tmp_path / "run", b"{}", True).release()) == [None]
     monkeypatch.setattr(fgan, "generator_loss", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError) as kept_too:
         fgan.train(fgan.Hyperparameters(steps=4, **settings))
@@ -161,15 +161,6 @@ def test_a_start_that_failed_does_not_block_the_folder(tmp_path, monkeypatch):
     (tmp_path / "run/.hyperparameters.json.123.part").write_text("{", encoding="utf-8")  # as SIGKILL would leave it
     take_folder(tmp_path / "run", b"{}", False).release()
     assert (tmp_path / "run/samples").is_dir()
-
-
-def test_overwriting_leaves_nothing_of_the_earlier_run(tmp_path):
-    (tmp_path / ".run.deleted").mkdir()  # of an earlier time that was interrupted
-    take_folder(tmp_path / "run", b"{}", False).release()
-    (tmp_path / "run/log.csv").write_text("old", encoding="utf-8")
-    take_folder(tmp_path / "run", b"{}", False, True).release()
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["run"]
-    assert not (tmp_path / "run/log.csv").exists()
 
 
 def test_links_in_a_circle(tmp_path, command_line):

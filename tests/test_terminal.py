@@ -115,7 +115,7 @@ def test_a_line_of_progress_now_and_then(monkeypatch, capsys):
     now = [0.0]
     monkeypatch.setattr(terminal, "in_notebook", lambda: False)
     with monkeypatch.context() as clock:
-        clock.setattr(terminal.time, "monotonic", lambda: now[0])
+        clock.setattr("tqdm.std.time", lambda: now[0])
         with terminal.progress_bar(1000, 0) as bar:
             for _ in range(100):
                 now[0] += 1

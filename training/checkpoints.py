@@ -20,7 +20,7 @@ INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
 # A run may be continued with others of these: they are no part of what is to be learned.
 FREE_TO_CHANGE = {"steps", "data_dir", "out", "resume", "sample", "sample_seed", "device", "precision", "tensorboard"}
-FREE_TO_CHANGE |= set(INTERVALS)
+FREE_TO_CHANGE |= {*INTERVALS, "overwrite"}  # which earlier runs had
 
 
 def fixed(hp) -> dict:
@@ -109,11 +109,13 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
         raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
-    needed = {"script": str, "data": str, "images": int, "step": int, "hyperparameters": dict, "networks": dict}
+    needed = {"script": str, "data": str, "step": int, "hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
     if not all(isinstance(value, PLAIN) for value in checkpoint["hyperparameters"].values()):
         raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
+    if "G_average" in checkpoint["networks"]:
+        raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
     if script is not None and checkpoint["script"] != script:
         raise UserError(
             f"{path} was written by {checkpoint['script']}.py, not {script}.py: name another folder with --out"
@@ -121,12 +123,11 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     return checkpoint
 
 
-def refuse_other_run(checkpoint: dict, hp, data: str, images: int, folder: Path) -> None:
+def refuse_other_run(checkpoint: dict, ours: dict, steps: int, data: str, images: int, folder: Path) -> None:
     """A resumed run must be the same run: raises UserError naming what differs.
 
-    hp: the hyperparameters now; data: what the images are; images: how many.
+    ours: the hyperparameters that may not change; steps: to do in all; data: what the images are; images: how many.
     """
-    ours, steps = fixed(hp), hp.steps
     theirs = checkpoint["hyperparameters"]
     if unknown := [flag(name) for name in ours if name not in theirs]:
         raise UserError(f"the run in {folder} is older than {', '.join(unknown)}: start anew, without --resume")
@@ -137,7 +138,7 @@ def refuse_other_run(checkpoint: dict, hp, data: str, images: int, folder: Path)
         )
     if checkpoint["data"] != data:
         raise UserError(f"the run in {folder} learned from {checkpoint['data']}; now there is {data}: see --data-dir")
-    if (before := checkpoint["images"]) != images:
+    if (before := checkpoint.get("images", images)) != images:
         raise UserError(
             f"the run in {folder} learned from {before} images of {data}; now there are {images}: start anew"
         )
@@ -155,8 +156,7 @@ def as_flag(name: str, value: object) -> list[str]:
 def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):
     """The generator that a checkpoint's pictures come from (`G_ema` if kept), and its hyperparameters."""
     try:
-        known = {field.name for field in dataclasses.fields(Hyperparameters)}  # a later script may have dropped some
-        theirs = {name: value for name, value in checkpoint["hyperparameters"].items() if name in known}
+        theirs = fixed_part(checkpoint["hyperparameters"])
         hp = Hyperparameters(**{**theirs, "data": "mnist"})  # the data may be elsewhere now
         G = Generator(hp)
         networks = checkpoint["networks"]
