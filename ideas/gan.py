@@ -132,7 +132,7 @@ def draw(D: Tensor, objective: dict[int, float]) -> Figure:
 def main() -> None:
     options = read_flags(Options, "python -m ideas.gan", __doc__)
     D, objective = train_D(options.seed)
-    rows = [("mean |D − D*|", 0.0, integral((D - D_BEST).abs() * (p + q) / 2))]
+    rows = [("mean distance of D from D*", 0.0, integral((D - D_BEST).abs() * (p + q) / 2))]
     rows += [("D's objective: 2·JSD − log 4", best_objective(), objective[max(objective)])]
     for (name, loss), truth in zip(LOSSES.items(), (-1 / (1 + np.exp(5)), -1 / (1 + np.exp(-5)))):
         rows.append((f"slope at d = −5 of {name}", truth, slope(loss, torch.tensor([-5.0])).item()))

@@ -12,6 +12,7 @@ python -m ideas.wgan_gp        writes out/ideas/wgan_gp.png
 
 import math
 
+import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -98,19 +99,19 @@ def draw(networks: dict[str, nn.Module]) -> Figure:
     side, radius, angle = torch.linspace(-3.4, 3.4, 121), torch.linspace(0, 3.4, 121), torch.linspace(0, 6.3, 200)
     plane = torch.stack(torch.meshgrid(side, side, indexing="xy"), dim=-1)
     circle = torch.stack([angle.cos(), angle.sin()], dim=1)
-    colours, bins = colormaps["PuOr_r"].resampled(11), torch.linspace(-0.25, 0.25, 82)
+    colours, bins = colormaps["PuOr_r"].resampled(11), np.linspace(-0.25, 0.25, 82)
     for axes, (name, D), colour in zip(planes, networks.items(), (PURPLE, GREEN)):
         norm = slopes(D, plane.flatten(0, 1)).reshape(121, 121)
-        picture = axes.pcolormesh(side, side, norm, cmap=colours, vmin=0, vmax=2, rasterized=True)
+        picture = axes.imshow(norm.numpy(), colours, extent=(-3.4, 3.4) * 2, origin="lower", vmin=0, vmax=2)
         with torch.no_grad():
             values, mean = D(plane)[..., 0], D(radius[:, None, None] * circle).mean(1)[:, 0]
         axes.contour(side, side, values, 12, colors="0.25", linewidths=0.8, linestyles="solid")
         for r, edge, label in ((2, REAL, "data"), (1, FAKE, "samples"), (3, FAKE, None)):
             axes.plot(*(r * circle.T), color=edge, linewidth=3, label=None if D is networks["penalty"] else label)
-        axes.set(title=f"{name}: level lines of D", aspect="equal", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+        axes.set(title=f"{name}: level lines of D", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
         ray.plot(radius, mean - mean[(radius - 2).abs().argmin()], color=colour, label=name)
-        share = torch.full_like(weights(D), 100 / len(weights(D)))
-        histogram.hist(weights(D), bins, weights=share, color=colour, alpha=0.7, label=name)
+        found = weights(D).numpy()
+        histogram.hist(found, bins, weights=0 * found + 100 / len(found), color=colour, alpha=0.7, label=name)
     x, fake = real(5), generated(5)
     planes[1].plot(*torch.stack([x, fake]).permute(2, 0, 1), color="black", linewidth=1.2)
     planes[1].plot(*torch.lerp(fake, x, torch.rand(5, 1)).T, "o", color="black", label="x̂, between random pairs")
@@ -129,18 +130,15 @@ def draw(networks: dict[str, nn.Module]) -> Figure:
 def main() -> None:
     options = read_flags(Options, "python -m ideas.wgan_gp", __doc__)
     networks = {"clipping": train(C, options.seed), "penalty": train(None, options.seed)}
-    slope, again = differentiate_twice()
-    rows = [("x³ at 2: its slope", 12.0, slope), ("(slope − 1)² at 2, differentiated by x", 264.0, again)]
+    rows = [("slope of x³ at 2; (slope − 1)² differentiated by x", (12.0, 264.0), differentiate_twice())]
     D = nn.Linear(2, 1)
     D.weight.data = torch.tensor([[3.0, 4.0]])
     penalty, _ = wgan_gp.gradient_penalty(D, real(8), generated(8), torch.rand(8, 1))
     rows.append(("the penalty of D(x) = 3x₁ + 4x₂: (5 − 1)²", 16.0, penalty.item()))
-    for name, D in networks.items():
+    for (name, D), W, norm in zip(networks.items(), ("K·1", 1.0), ("at most K", 1.0)):
         x_hat = torch.lerp(generated(4096), real(4096), torch.rand(4096, 1))
-        rows.append((f"{name}: E D(x) − E D(G(z))", "K·1" if name == "clipping" else 1.0, estimate(D)))
-        rows.append(
-            (f"{name}: mean slope at x̂", "at most K" if name == "clipping" else 1.0, slopes(D, x_hat).mean().item())
-        )
+        rows.append((f"{name}: E D(x) − E D(G(z))", W, estimate(D)))
+        rows.append((f"{name}: mean slope at x̂", norm, slopes(D, x_hat).mean().item()))
     rows.append((f"clipping at {2 * C}: E D(x) − E D(G(z))", "another K·1", estimate(train(2 * C, options.seed))))
     at_c = (weights(networks["clipping"]).abs() > 0.99 * C).float().mean().item()
     rows.append(("clipping: weights at ±c", "most (paper)", f"{at_c:.0%}"))
