@@ -199,6 +199,12 @@ def generator_loss(d_fake: Tensor) -> Tensor:
     return -d_fake.mean()
 
 
+def clip_weights(D: nn.Module, c: float) -> None:
+    """Every weight of D to [−c, c], in place: all f that D can become share one Lipschitz constant."""
+    for weight in D.parameters():
+        weight.detach().clamp_(-c, c)
+
+
 def train(hp: Hyperparameters) -> None:
     """Algorithm 1 of the paper."""
     run = common.Run(hp)
@@ -219,8 +225,7 @@ def train(hp: Hyperparameters) -> None:
             loss_D.backward()
             common.average_gradients(D)  # over the processes, if there are several
             opt_D.step()
-            for weight in D.parameters():  # so D's values stay bounded
-                weight.detach().clamp_(-hp.c, hp.c)
+            clip_weights(D, hp.c)
 
         # G: maximise  E D(G(z))
         loss_G = generator_loss(D(G(run.noise())))

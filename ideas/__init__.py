@@ -24,8 +24,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from workshop.errors import UserError, require
-from workshop.files import make_folder, write_by
+from training.files import UserError, make_folder, require, write_by
 
 # Okabe and Ito's colours: the colour-blind tell them apart. The same thing has the same colour in all pictures
 REAL, FAKE = "#0072B2", "#D55E00"  # data, p: blue; generated, q: orange-red

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import common
 from dcgan import discriminator_loss, generator_loss
 from ideas import FAKE, GREEN, GREY, PURPLE, REAL, TRUTH, Options, command, new_figure, print_table, save, styled
-from workshop.terminal import read_flags
+from training.terminal import read_flags
 
 # 1. Two densities. The data have two modes; G has found one of them, and draws it too wide
 MODES, SIGMA = torch.tensor([-1.5, 1.2]), 0.45  # of the data

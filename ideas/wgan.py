@@ -20,16 +20,11 @@ from torch import Tensor, nn
 import dcgan
 import wgan
 from ideas import FAKE, GREEN, PURPLE, REAL, SKY, TRUTH, Options, command, new_figure, print_table, save, styled
-from workshop.terminal import read_flags
+from training.terminal import read_flags
 
 SIGMA, THETAS = 0.05, (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5)
 H, C = 100, 0.1  # units of the hidden layer; where the critic's weights are clipped
 K = H * C**2
-
-
-def clip_weights(D: nn.Module, c: float) -> None:  # stand-in: import wgan's own once it has one
-    for weight in D.parameters():
-        weight.detach().clamp_(-c, c)
 
 
 # 1. The truth
@@ -63,7 +58,7 @@ def train(kind: str, theta: float, seed: int, steps: int = 200) -> nn.Module:
         loss_D.backward()
         opt_D.step()
         if not judge:
-            clip_weights(D, C)
+            wgan.clip_weights(D, C)
     return D
 
 

@@ -20,14 +20,10 @@ from torch import Tensor, nn
 
 import wgan_gp
 from ideas import FAKE, GREEN, PURPLE, REAL, TRUTH, Options, command, new_figure, print_table, save, styled
-from workshop.terminal import read_flags
+from training.terminal import read_flags
+from wgan import clip_weights
 
 C, LAMBDA = 0.05, 10.0
-
-
-def clip_weights(D: nn.Module, c: float) -> None:  # stand-in: import wgan's own once it has one
-    for weight in D.parameters():
-        weight.detach().clamp_(-c, c)
 
 
 # 1. To differentiate a gradient: create_graph keeps how it was computed
