@@ -195,9 +195,10 @@ def generator_loss(d_fake: Tensor) -> Tensor:
     return F.softplus(-d_fake).mean()
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """Algorithm 1 of Goodfellow et al., with Adam and the non-saturating loss of G."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
@@ -224,7 +225,9 @@ def train(hp: Hyperparameters) -> None:
         opt_G.step()
         ema.update(step)
 
-        run.log(loss_D=loss_D, loss_G=loss_G, D_real=d_real.sigmoid().mean(), D_fake=d_fake.sigmoid().mean())
+        D_real, D_fake = d_real.sigmoid().mean(), d_fake.sigmoid().mean()
+        run.log(loss_D=loss_D, loss_G=loss_G, D_real=D_real, D_fake=D_fake, D_target=0.5)
+    return run.result()
 
 
 if __name__ == "__main__":

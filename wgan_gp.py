@@ -193,9 +193,10 @@ def gradient_penalty(D: nn.Module, x: Tensor, fake: Tensor, epsilon: Tensor) -> 
     return ((norm - 1) ** 2).mean(), norm.mean()
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """Algorithm 1 of the paper."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
@@ -225,6 +226,7 @@ def train(hp: Hyperparameters) -> None:
         ema.update(step)
 
         run.log(loss_D=loss_D, loss_G=loss_G, wasserstein=(d_real - d_fake).mean(), gradient_norm=norm)
+    return run.result()
 
 
 if __name__ == "__main__":

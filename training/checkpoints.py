@@ -4,6 +4,7 @@ Not here: when it is written, what else a run's folder holds.
 """
 
 import dataclasses
+import importlib
 import zipfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
 # A run may be continued with others of these: they are no part of what is to be learned.
 FREE_TO_CHANGE = {"steps", "data_dir", "out", "resume", "sample", "sample_seed", "device", "precision", "tensorboard"}
-FREE_TO_CHANGE |= set(INTERVALS)
+FREE_TO_CHANGE |= {"png", "walk", *INTERVALS}
 
 
 def fixed(hp) -> dict:
@@ -152,12 +153,24 @@ def as_flag(name: str, value: object) -> list[str]:
     return [flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
 
 
+def script_of(checkpoint: dict, folder: Path):
+    """The script that wrote a checkpoint, as a module. Raises UserError if there is none, or it makes no images."""
+    name = checkpoint["script"]
+    if not name.isidentifier() or not Path(__file__).parent.with_name(f"{name}.py").exists():
+        raise UserError(f"{folder / CHECKPOINT} was written by an unknown script, {name!r:.50}")
+    module = importlib.import_module(name)
+    if not hasattr(module, "Generator"):
+        raise UserError(f"{folder / CHECKPOINT} was written by {name}.py, which makes no images")
+    return module
+
+
 def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):
     """The generator that a checkpoint's pictures come from (`G_ema` if kept), and its hyperparameters."""
     try:
         known = {field.name for field in dataclasses.fields(Hyperparameters)}  # a later script may have dropped some
         theirs = {name: value for name, value in checkpoint["hyperparameters"].items() if name in known}
         hp = Hyperparameters(**{**theirs, "data": "mnist"})  # the data may be elsewhere now
+        hp.data = checkpoint["hyperparameters"].get("data", "mnist")
         G = Generator(hp)
         networks = checkpoint["networks"]
         G.load_state_dict(networks.get("G_ema", networks.get("G")))
