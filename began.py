@@ -80,7 +80,7 @@ The paper's own constants, on these networks (patience and steps are ours):
 
 Run it:     python began.py
             python began.py --gamma 0.5
-Compare:    diff began.py began_conv.py
+Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
 Measured (full MNIST, 10 seeds): ten classes every time, FID 38.0 ± 5.3; some three minutes on one core.
 """

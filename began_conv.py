@@ -52,7 +52,7 @@ little, then rises to 0.8 or more. docs/health.md has the curves of a good run, 
 
 Run it:     python began_conv.py --data path/to/folder --image-size 32      (64 px: docs/own-images.md)
 Digits:     python began_conv.py --gamma 1 --n-D 4
-Compare:    diff began.py began_conv.py
+Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
 Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: heads, persons and figures among shapes
 without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 20 minutes on two cores. Full MNIST, three seeds: ten

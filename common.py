@@ -6,7 +6,7 @@
     Options              the flags that all scripts share
     main                 the command line: a script's hyperparameters from flags, then train or sample
     Run                  one training: real(), noise(), epsilon(), steps(), log(), picture(), result()
-    Result, load         a run when it is done, for Python: what train() returns; the same from its folder
+    Result, load         a run when it is done: what train() returns; the same from its folder
     EMA, average_gradients, mean_over_processes, autocast    what the steps of several scripts use
 
 Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
@@ -16,6 +16,7 @@ What happens behind these lines (files, checkpoints, signals …) is in training
 
 import contextlib
 import dataclasses
+import importlib
 import math
 import os
 import signal
@@ -100,8 +101,8 @@ class Options:
         require(self.image_size in (0, *range(8, 1025)), "--image-size", self.image_size, "0 (automatic) or 8 to 1024")
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
-        for name in ("png", "walk"):
-            require(self.sample > 0 or not getattr(self, name), flag(name), "without --sample", "given with --sample N")
+        asked = [flag(name) for name in ("png", "walk") if getattr(self, name)]
+        require(self.sample > 0 or not asked, " ".join(asked), "without --sample", "given with --sample N")
         for name in ("steps", "n_critic", "z_dim", "width", *checkpoints.INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")
@@ -140,20 +141,17 @@ def load_images(
 
 @dataclass(repr=False)
 class Result:
-    """A run when it is done, or stopped: what train() returns, and load() makes of its folder."""
+    """A run when it is done, or stopped: what train() returns, and load() makes of its folder. data: what it learned
+    from, in words; G: the network that samples come from, in eval mode; log: the columns of log.csv by name."""
 
     script: str
     hp: Options
     step: int
     seconds: float
-    """Of training, up to this step."""
     folder: Path
     data: str
-    """The images that it learned from, in words."""
     G: nn.Module
-    """The network that samples come from, in eval mode."""
     log: dict[str, list[float]]
-    """The columns of log.csv: step, and what was logged, by name."""
 
     def __repr__(self) -> str:
         return f"{self.script} at step {self.step}, in {self.folder}"
@@ -169,27 +167,26 @@ class Result:
 
 
 def load(folder: str | Path, device: str = "cpu") -> Result:
-    """A run from its folder, as it was at its last checkpoint. Raises UserError if there is none, or its script has
-    changed too much since."""
+    """A run from its folder, as its last checkpoint has it. Raises UserError if there is none that fits its script."""
     checkpoint = checkpoints.read_checkpoint(Path(folder), None)
-    module = checkpoints.script_of(checkpoint, Path(folder))
+    script, step, seconds, data, log = (checkpoint[name] for name in ("script", "step", "seconds", "data", "log"))
+    known = script.isidentifier() and Path(__file__).with_name(f"{script}.py").exists()
+    if not hasattr(module := importlib.import_module(script) if known else None, "Generator"):
+        raise UserError(f"{folder} holds a run of {script!r:.50}, and there is no such script beside common.py")
     G, hp = checkpoints.load_generator(checkpoint, module.Hyperparameters, module.Generator, choose_device(device))
-    script, step, seconds, data = (checkpoint.get(name) for name in ("script", "step", "seconds", "data"))
-    return Result(script, hp, step, seconds, Path(folder), data, G, columns(checkpoint.get("log"), step))
+    return Result(script, hp, step, seconds, Path(folder), data, G, columns(log, step))
 
 
 class Run:
     """One training: its data, its noise, and the loop over its steps.
 
-    hp is a copy of the hyperparameters with image_size and channels filled in from the data; step is the last one
-    that is done.
+    hp is a copy with image_size and channels filled in from the data; step is the last one that is done.
     """
 
     def __init__(self, hp: Options) -> None:
         """Load the data, take the folder `hp.out` and seed the initial weights.
 
-        Raises ValueError if a hyperparameter was set to what the command line would refuse, UserError if the data
-        can't be had or the folder can't be used.
+        Raises ValueError for what the command line would refuse, UserError if data or folder can't be had.
         """
         self.hp = hp = dataclasses.replace(hp)  # what makes the copy is the constructor: so it is checked again
         if hp.batch_size % (n := processes.world_size()) or hp.batch_size < 2 * n:  # BatchNorm needs two images
@@ -233,9 +230,8 @@ class Run:
         self.record.log.note(values)
 
     def picture(self, name: str, make: Callable, *arguments) -> None:
-        """Draw make(*arguments) if a sample grid is due after this step: into NAME/STEP.png, and as NAME.png the last
-        one. make gives images N×C×H×W in [-1, 1] or a grid; it is called without gradients, networks in eval mode.
-        """
+        """Draw make(*arguments), images N×C×H×W in [-1, 1] or a grid of them, if a sample grid is due after this step:
+        into NAME/STEP.png, the last one as NAME.png. It is called without gradients, with all networks in eval mode."""
         self.record.drawings.name(self.step + 1, name, make, arguments)
 
     def steps(self, **parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[int]:
@@ -279,8 +275,7 @@ class Run:
 
     def announce(self) -> None:
         """Say in one line what runs where, and which hyperparameters differ from the defaults."""
-        n, c, h, w = self.images.shape
-        data = f"{n:,} images {c}×{h}×{w} ({self.dataset.source})"
+        data = "{:,} images {}×{}×{}".format(*self.images.shape) + f" ({self.dataset.source})"
         networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "G_ema"}
         sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
         millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
@@ -288,11 +283,11 @@ class Run:
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 
     def made_by(self) -> dict:
-        """What a reader of the run's numbers needs to trust them."""
-        data = {"name": self.hp.data, "source": self.dataset.source, "images": list(self.images.shape)}
+        """What one must know of the run to trust its numbers."""
         command = terminal.quote(terminal.command_line(self.script))  # "" if another program called train()
-        made = {"command": command, "processes": processes.world_size(), **made_with(self.device, self.bfloat16)}
-        return {**made, "data": {**data, "checksum": checksum(self.images)}}
+        data = {"data": self.dataset.source, "images": list(self.images.shape), "checksum": checksum(self.images)}
+        made = {"processes": processes.world_size(), **made_with(self.device, self.bfloat16)}
+        return {"command": command, **data, **made}
 
     def samples(self, seed: int, n: int) -> Tensor:
         """G's images for n noise vectors of a seed: N×C×H×W in [-1, 1]."""
@@ -305,10 +300,9 @@ class Run:
             self.record.finish(self.step, self.seconds)
         else:
             say(f"stopped after step {self.step}, its checkpoint is written; go on with: {how_to_resume(self.script)}")
-            if terminal.in_notebook() and stop == signal.SIGINT:
-                self.record.show()  # and train() returns the run as it is now
-            else:
+            if stop != signal.SIGINT or not terminal.in_notebook():
                 processes.end_by(stop)
+            self.record.show()  # and train() returns the run as it is now
 
     def result(self) -> Result:
         """What train() returns. G moves to the CPU."""
@@ -319,8 +313,7 @@ class Run:
 def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Callable[[Options], object]) -> None:
     """The command line of a script: flags to hyperparameters, then train or sample.
 
-    Exit codes: 0 done, 1 something that the user can put right (one line on stderr), 2 a wrong flag,
-    130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 what the user can put right (one line on stderr), 2 a wrong flag, 130 Ctrl-C, 143 SIGTERM.
     """
     script = script_name(Hyperparameters)
     if not script.isidentifier():  # evaluate.py could not import it
@@ -350,9 +343,7 @@ def script_name(Hyperparameters: type[Options]) -> str:
 
 def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: type[nn.Module]) -> None:
     """--sample: images of a run's checkpoint, as files."""
-    device, folder = choose_device(hp.device), Path(hp.out)
-    G, theirs = checkpoints.load_generator(
-        checkpoints.read_checkpoint(folder, script), Hyperparameters, Generator, device
-    )
-    written = write_samples(G, hp, theirs.z_dim, folder, device)
+    device, checkpoint = choose_device(hp.device), checkpoints.read_checkpoint(Path(hp.out), script)
+    G, theirs = checkpoints.load_generator(checkpoint, Hyperparameters, Generator, device)
+    written = write_samples(G, hp, theirs.z_dim, Path(hp.out), device)
     say(f"{hp.sample} images: {', '.join(map(str, written))}")

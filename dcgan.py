@@ -61,7 +61,7 @@ The paper's own constants, with the size of their MNIST networks (steps are ours
         --ema 0 --steps 50000
 
 Run it:     python dcgan.py
-Compare:    diff dcgan.py wgan.py
+Compare:    python -m benchmarks.diff dcgan wgan
 Exercises:  docs/exercises.md
 Measured (full MNIST, 10 seeds): ten classes every time, FID 7.7 ± 1.1; about two minutes on one core.
 """

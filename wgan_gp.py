@@ -52,7 +52,7 @@ The paper's own constants, on these networks and with their first weights:
         --ema 0 --steps 200000
 
 Run it:     python wgan_gp.py
-Compare:    diff wgan.py wgan_gp.py
+Compare:    python -m benchmarks.diff wgan wgan_gp
 Exercises:  docs/exercises.md
 Measured (full MNIST, 10 seeds): ten classes every time, FID 6.6 ± 0.7; about three minutes on one core.
 """

@@ -25,7 +25,6 @@ from evaluation.many_runs import share_of_cores
 from evaluation.metrics import fid
 from evaluation.reference import Reference
 from training.files import UserError
-from training.machine import device_name
 
 Script = Literal["began", "fgan", "dcgan", "wgan", "wgan_gp"]
 SCRIPTS: tuple[Script, ...] = get_args(Script)
@@ -104,8 +103,14 @@ def side_by_side(jobs: int, data_dir: str):
 
 def machine(device: torch.device) -> str:
     """Processor, threads, PyTorch's version."""
-    threads = [f"{torch.get_num_threads()} threads"] * (device.type == "cpu")
-    return ", ".join([device_name(device), *threads, f"PyTorch {torch.__version__}"])
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}"
+    model = "CPU"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        model = next(named, model)  # ARM processors give no name
+    return f"{model}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
 def save(path: str, content: object) -> None:

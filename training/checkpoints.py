@@ -4,7 +4,6 @@ Not here: when it is written, what else a run's folder holds.
 """
 
 import dataclasses
-import importlib
 import zipfile
 from pathlib import Path
 
@@ -110,7 +109,8 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
         raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
-    needed = {"script": str, "data": str, "images": int, "step": int, "hyperparameters": dict, "networks": dict}
+    needed = {"script": str, "data": str, "images": int, "step": int, "seconds": float, "log": dict}
+    needed |= {"hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
     if not all(isinstance(value, PLAIN) for value in checkpoint["hyperparameters"].values()):
@@ -151,17 +151,6 @@ def as_flag(name: str, value: object) -> list[str]:
     if isinstance(value, bool):
         return [flag(name) if value else flag(f"no_{name}")]
     return [flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
-
-
-def script_of(checkpoint: dict, folder: Path):
-    """The script that wrote a checkpoint, as a module. Raises UserError if there is none, or it makes no images."""
-    name = checkpoint["script"]
-    if not name.isidentifier() or not Path(__file__).parent.with_name(f"{name}.py").exists():
-        raise UserError(f"{folder / CHECKPOINT} was written by an unknown script, {name!r:.50}")
-    module = importlib.import_module(name)
-    if not hasattr(module, "Generator"):
-        raise UserError(f"{folder / CHECKPOINT} was written by {name}.py, which makes no images")
-    return module
 
 
 def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):

@@ -3,11 +3,12 @@ processes."""
 
 import contextlib
 import ctypes
-import datetime
 import os
 import platform
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,39 +83,20 @@ def seed_everything(seed: int, step: int) -> None:
         torch.mps.manual_seed(number)
 
 
-def device_name(device: torch.device) -> str:
-    """Of the GPU, or of the processor if the system tells it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        for line in lines:
-            if line.startswith("model name"):  # ARM processors give none
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def made_with(device: torch.device, bfloat16: bool) -> dict:
-    """What the numbers of a run may depend on, besides its hyperparameters and its data."""
+    """What the numbers of a run may depend on, besides its hyperparameters and its data. commit: the scripts' git
+    commit; clean: whether they are as they were committed; both None where git can't tell."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    command = ["git", "-C", str(Path(__file__).parent.parent), "status", "--porcelain=v2", "--branch", "--", "*.py"]
+    try:
+        git = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10).stdout.decode()
+    except (OSError, subprocess.SubprocessError, ValueError):
+        git = ""
+    commit = re.search("^# branch.oid (.+)$", git, re.M)
     return {
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        **{"commit": commit and commit[1], "clean": re.search("^[^#]", git, re.M) is None if commit else None},
         **{"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
-        **{"system": platform.platform(), "device": device.type, "device_name": device_name(device)},
+        **{"system": platform.platform(), "device": gpu or f"{device.type}, {torch.backends.cpu.get_cpu_capability()}"},
         **{"precision": "bfloat16" if bfloat16 else "float32", "threads": torch.get_num_threads()},
-        **commit_of(Path(__file__).parent.parent),
     }
-
-
-def commit_of(folder: Path) -> dict:
-    """The git commit of the scripts, and whether they are as they were committed; None where git can't tell."""
-
-    def git(*words: str) -> str | None:
-        try:
-            command = ["git", "-C", str(folder), *words]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True)
-        except (OSError, subprocess.SubprocessError):  # no git, no repository, or one of somebody else's
-            return None
-        return done.stdout.decode(errors="replace").strip()
-
-    commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "*.py")
-    return {"commit": commit, "clean": None if changed is None else changed == ""}

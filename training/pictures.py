@@ -51,10 +51,7 @@ def some(images: Tensor, count: int) -> Tensor:
 
 
 def checksum(images: Tensor) -> str:
-    """Of all images, or of so many of them, evenly spaced, as are 64 MB."""
-    count = max(1, min(len(images), 2**26 // images[0].numel()))
-    digest = hashlib.sha256(some(images, count).numpy().tobytes()).hexdigest()
-    return f"sha256 of {'all' if count == len(images) else f'{count} evenly spaced'} images: {digest}"
+    return f"sha256 of 1,000 images, evenly spaced: {hashlib.sha256(some(images, 1000).numpy()).hexdigest()}"
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -111,42 +108,41 @@ class Drawings:
     a grid is due then: the next step begins with new random numbers, so nothing that is learned depends on them."""
 
     def __init__(self) -> None:
-        self.named: dict[str, tuple[int, Callable, tuple]] = {}  # by name: at which step, what makes it, of what
+        self.step = 0
+        self.named: dict[str, tuple[Callable, tuple]] = {}  # in this step: what makes it, of what
         self.last: dict[str, Image.Image] = {}
 
     def name(self, step: int, name: str, make: Callable, arguments: tuple) -> None:
         """Raises UserError for a name that no file can have, that is taken, or that was given in this step already."""
-        if not name.isidentifier() or name in RESERVED:
-            raise UserError(
-                f"run.picture: {name!r}: give it a name of letters, digits and _, none of {', '.join(RESERVED)}"
-            )
-        if not callable(make):
-            raise UserError(f"run.picture: {name}: give a function that makes the images, not a {type(make).__name__}")
-        if self.named.get(name, (0,))[0] == step:
+        if not name.isidentifier() or name in RESERVED or not callable(make):
+            allowed = f"a name of letters, digits and _ (none of {', '.join(RESERVED)}), a function and what it takes"
+            raise UserError(f"run.picture({name!r}, {make!r:.40}): give {allowed}")
+        self.named, self.step = self.named if step == self.step else {}, step
+        if name in self.named:
             raise UserError(f"run.picture: {name} twice in step {step}: give each picture a name of its own")
-        self.named[name] = step, make, arguments
+        self.named[name] = make, arguments
 
     @torch.no_grad()
     def draw(self, step: int, networks: list[nn.Module]) -> dict[str, Image.Image]:
         """Those named in this step; all networks are in eval mode meanwhile, so BatchNorm learns nothing from them."""
-        modes = [(module, module.training) for network in networks for module in network.modules()]
+        modes = {module: module.training for network in networks for module in network.modules()}
         for network in networks:
             network.eval()
-        due = {name: (make, arguments) for name, (at, make, arguments) in self.named.items() if at == step}
-        self.last = {name: as_picture(name, make(*arguments)) for name, (make, arguments) in due.items()}
-        for module, mode in modes:
+        if step == self.step:
+            self.last = {name: as_picture(name, make(*arguments)) for name, (make, arguments) in self.named.items()}
+        for module, mode in modes.items():
             module.training = mode
-        return self.last
+        return self.last if step == self.step else {}
 
 
 def as_picture(name: str, made: object) -> Image.Image:
     """What a script has drawn: a picture, or images N×C×H×W. Raises UserError for anything else."""
-    if isinstance(made, Image.Image):
-        return made
     if isinstance(made, Tensor) and made.dim() == 4 and made.shape[1] in (1, 3) and made.numel() > 0:
         return grid(made)
-    kind = f"of shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
-    raise UserError(f"run.picture: {name} is {kind}: give images N×C×H×W in [-1, 1], or a grid of them")
+    if not isinstance(made, Image.Image):
+        kind = f"of shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise UserError(f"run.picture: {name} is {kind}: give images N×C×H×W in [-1, 1], or a grid of them")
+    return made
 
 
 ALIKE = 0.2  # of the real images' spread. Good runs of five scripts: 0.35 or more, later than step 250 (docs/health.md)

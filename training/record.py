@@ -77,15 +77,6 @@ def lock_folder(folder: Path) -> filelock.FileLock:
     return lock
 
 
-def add_to_list(path: Path, entry: dict, anew: bool) -> None:
-    """Write a list as JSON: what is there, unless it begins anew or is no list, and the entry."""
-    earlier = []
-    with contextlib.suppress(OSError, ValueError):
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    keep = isinstance(earlier, list) and not anew
-    write_file(path, json.dumps([*(earlier if keep else []), entry], indent=2).encode())
-
-
 class Record:
     """The record of one run, in the folder `hp.out`. All processes call its methods together; process 0 alone writes.
 
@@ -105,12 +96,8 @@ class Record:
         self.spread, self.drawings = Spread(real), Drawings()
         self.log = Log(self.folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
-        if rank() == 0:
-            try:  # before all else: is the crop what one meant?
-                save_picture(grid(some(real, 64)), self.folder / "real.png")
-            except UserError:
-                self.close()
-                raise
+        if rank() == 0:  # before all else: is the crop what one meant?
+            save_picture(grid(some(real, 64)), self.folder / "real.png")
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
         """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
@@ -124,9 +111,10 @@ class Record:
 
     def begin(self, step: int, made_by: dict) -> None:
         """Before the first step, or after `step` steps that are restored. made_by: what a reader of the run's numbers
-        needs to trust them; run.json lists it for each part of a run that was resumed."""
+        needs to trust them, for run.json; run-1000.json is that of a run resumed after step 1000."""
         if rank() == 0:
-            add_to_list(self.folder / "run.json", {"from_step": step, **made_by}, anew=step == 0)
+            name = f"run-{step}.json" if step else "run.json"
+            write_file(self.folder / name, json.dumps(made_by, indent=2).encode())
         self.log.start_file()
         with contextlib.suppress(OSError):  # of an earlier end of this run; what lacks it is not finished
             (self.folder / "training.gif").unlink(missing_ok=True)

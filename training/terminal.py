@@ -1,15 +1,12 @@
 """The terminal: reads flags; prints lines, the bar, the command that resumes a run; shows pictures in a notebook."""
 
-import ast
 import dataclasses
 import inspect
-import itertools
 import os
 import re
 import shlex
 import subprocess
 import sys
-import textwrap
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -49,9 +46,7 @@ def read_flags(Options: type, program: str, doc: str | None):
         refuse_names_of_elsewhere({field.name for field in dataclasses.fields(Options)})
         if not (groups := by_heading(Options)):
             return tyro.cli(Options, **about)
-        together = dataclasses.make_dataclass(
-            "Flags", [(name, kind, dataclasses.field(default_factory=kind)) for name, kind in groups.items()]
-        )
+        together = dataclasses.make_dataclass("Flags", groups.items())
         read = tyro.cli(tyro.conf.OmitArgPrefixes[together], **about)
         return Options(**{name: value for group in groups for name, value in vars(getattr(read, group)).items()})
     except BrokenPipeError:  # such as: python began.py --help | head -20
@@ -71,29 +66,27 @@ def refuse_names_of_elsewhere(names: set[str]) -> None:
             raise ValueError(f"{word}: here it is {' and '.join(ours)} (--help says what each flag means)")
 
 
+FIELD = re.compile(r'^    (?:# (.+)|(\w+): .+\n    """([^"]*)""")$', re.M)  # a heading, or a name and its meaning
+
+
 def by_heading(Options: type) -> dict[str, type]:
     """A dataclass for each heading of a dataclass, its own before those that it inherits; none if it has no heading.
 
     tyro prints a box for each. Made by hand, for tyro itself would neither split a dataclass nor find its texts then.
     """
-    types, fields = typing.get_type_hints(Options, include_extras=True), Options.__dataclass_fields__
-    groups: dict[str, list[tuple]] = {}
+    kinds, texts = typing.get_type_hints(Options, include_extras=True), {}
     for owner in (cls for cls in Options.__mro__ if dataclasses.is_dataclass(cls)):
-        lines = textwrap.dedent(inspect.getsource(owner)).splitlines()
-        body, heading = ast.parse("\n".join(lines)).body[0].body, ""
-        for entry, text in itertools.pairwise([*body, None]):
-            if isinstance(entry, ast.AnnAssign):
-                above = re.fullmatch(r" +# (.+)", lines[entry.lineno - 2])
-                heading = above[1] if above else heading
-                meaning = inspect.cleandoc(text.value.value) if isinstance(text, ast.Expr) else ""
-                name = entry.target.id
-                kind = typing.Annotated[types[name], tyro.conf.arg(help=meaning)]
-                same = {key: getattr(fields[name], key) for key in ("default", "default_factory")}
-                groups.setdefault(heading, []).append((name, kind, dataclasses.field(**same, kw_only=True)))
-    if set(groups) == {""}:
-        return {}
-    named = {re.sub(r"\W+", "_", heading or "more").lower(): members for heading, members in groups.items()}
-    return {name: dataclasses.make_dataclass(name, members) for name, members in named.items()}
+        heading = "more"
+        for above, name, meaning in FIELD.findall(inspect.getsource(owner)):
+            heading = above or heading
+            texts |= {name: (heading, inspect.cleandoc(meaning))} if name and name not in texts else {}
+    groups: dict[str, list[tuple]] = {}
+    for field in sorted(dataclasses.fields(Options), key=lambda field: [*texts, field.name].index(field.name)):
+        heading, meaning = texts.get(field.name, ("more", None))
+        kind = typing.Annotated[kinds[field.name], tyro.conf.arg(help=meaning)]
+        same = dataclasses.field(default=field.default, default_factory=field.default_factory, kw_only=True)
+        groups.setdefault(re.sub(r"\W+", "_", heading).lower(), []).append((field.name, kind, same))
+    return {} if set(groups) == {"more"} else {name: dataclasses.make_dataclass(name, groups[name]) for name in groups}
 
 
 def say(text: str) -> None:
