@@ -36,7 +36,7 @@ and so do these networks: a few strided convolutions see strokes, a fully connec
 make a digit. Without it many samples here were no digits: FID, a distance to real ones, was 68 (width 32, 3000 steps).
 With it FID was 10 (width 16, 2200 steps, other learning rates: docs/LOG.md).
 
-What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess. Neither
+What to look for: D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each (dashed) when D can only guess. Neither
 they nor the losses say how good the images are: the players can be in balance with poor images and with good
 ones. wgan.py is about that.
 

@@ -23,7 +23,7 @@ def test_both_began_draw_what_the_judge_sees(script, command_line, tmp_path):
     assert (folder / "reconstructions.png").read_bytes() == (folder / "reconstructions/000006.png").read_bytes()
     picture = np.asarray(Image.open(folder / "reconstructions.png"))
     assert picture.shape == (2 + 4 * 58, 2 + 8 * 58, 3)  # x, D(x), G(z), D(G(z)) of a batch of 8
-    assert picture[2:58, 2:58].max() == 255  # a digit
+    assert picture[2:58, 2:58].max() > 200  # a digit
 
 
 def test_nothing_learned_depends_on_a_picture(command_line, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""A notebook's way in: the page runs as it stands; the bar and the samples appear below the cell; Ctrl-C is no error."""
+"""A notebook's way in: the page runs as it stands, bar and samples appear below the cell, Ctrl-C is no error."""
 
 import re
 import signal
