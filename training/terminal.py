@@ -140,7 +140,8 @@ class Lines(plain_tqdm):
 
 
 def in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Whether a Jupyter kernel runs us; to be imported by something is not enough."""
+    return hasattr(getattr(sys.modules.get("IPython"), "get_ipython", object)(), "kernel")
 
 
 def show(picture: Image.Image, otherwise: Callable[[Image.Image], object] | None = None) -> None:
