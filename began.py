@@ -55,6 +55,7 @@ The paper's own constants, on these networks (patience and steps are ours):
         --betas 0.9 0.999 --batch-size 16 --ema 0 --patience 3000 --steps 200000
 
 Run it:     python began.py
+Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
 Measured (full MNIST, ten seeds): ten classes every time, FID 38.0 ± 5.3 by our own small classifier.
 """
@@ -64,6 +65,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 import common
@@ -178,6 +180,12 @@ def convergence(L_real: Tensor, error: Tensor) -> Tensor:
     return L_real + error.abs()
 
 
+def reconstructions(D: nn.Module, x: Tensor, fake: Tensor) -> Image:
+    """In rows: real images x, D(x), G(z), D(G(z)). What D draws well is what it has learned to know."""
+    rows = [row for v in (x[:12], fake[:12]) for row in (v, D(v))]
+    return common.grid(torch.cat(rows), columns=len(rows[0]))
+
+
 def halve_lr_on_plateau(
     step: int, patience: int, M: Tensor, M_mean: Tensor, M_best: Tensor, *optimizers: torch.optim.Optimizer
 ) -> None:
@@ -195,9 +203,10 @@ def halve_lr_on_plateau(
         M_mean.zero_()
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """The objective of section 3.4 of the paper, one update of all three: D, G and k."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
     opt_G = torch.optim.Adam(G.parameters(), hp.lr_G, hp.betas, fused=True)
@@ -233,6 +242,8 @@ def train(hp: Hyperparameters) -> None:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
         run.log(M=M, k=k, L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
+        run.picture("reconstructions", reconstructions, D, x, fake)
+    return run.result()
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ little, then rises to 0.8 or more. docs/health.md has the curves of a good run, 
 
 Run it:     python began_conv.py --data path/to/folder --image-size 32      (64 px: docs/own-images.md)
 Digits:     python began_conv.py --gamma 1 --n-D 4
-Compare:    diff began.py began_conv.py
+Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
 Measured: colour pictograms, 32 px (docs/began-colour.md), three seeds of three: heads, persons and figures among shapes
 without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 20 minutes on two cores. Full MNIST, three seeds: ten
@@ -64,6 +64,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 import common
@@ -248,6 +249,12 @@ def convergence(L_real: Tensor, error: Tensor) -> Tensor:
     return L_real + error.abs()
 
 
+def reconstructions(D: nn.Module, x: Tensor, fake: Tensor) -> Image:
+    """In rows: real images x, D(x), G(z), D(G(z)). What D draws well is what it has learned to know."""
+    rows = [row for v in (x[:12], fake[:12]) for row in (v, D(v))]
+    return common.grid(torch.cat(rows), columns=len(rows[0]))
+
+
 def halve_lr_on_plateau(
     step: int, patience: int, M: Tensor, M_mean: Tensor, M_best: Tensor, *optimizers: torch.optim.Optimizer
 ) -> None:
@@ -281,9 +288,10 @@ def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
             bar.update()
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """The objective of section 3.4 of the paper, one update of all three: D, G and k."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     # channels_last: the layout in which CPUs convolve fastest
     G, D = (net(hp).to(run.device, memory_format=torch.channels_last) for net in (Generator, Discriminator))
     ema = common.EMA(G, hp.ema)
@@ -322,6 +330,8 @@ def train(hp: Hyperparameters) -> None:
                 halve_lr_on_plateau(step, hp.patience, M, M_mean, M_best, opt_G, opt_D)
 
         run.log(M=M, k=k, L_real=L_real, L_fake=L_fake, balance=L_fake / L_real, balance_target=hp.gamma)
+        run.picture("reconstructions", reconstructions, D, x, fake)
+    return run.result()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
     grid                 images side by side, as a picture
     Options              the flags that all scripts share
     main                 the command line: a script's hyperparameters from flags, then train or sample
-    Run                  one training: real(), noise(), epsilon(), steps(), log()
+    Run                  one training: real(), noise(), epsilon(), steps(), log(), picture(), result()
+    Result, load         a run when it is done: what train() returns; the same from its folder
     EMA, average_gradients, mean_over_processes, autocast    what the steps of several scripts use
 
 Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
@@ -14,8 +15,11 @@ What happens behind these lines (files, checkpoints, signals …) is in training
 """
 
 import contextlib
+import dataclasses
+import importlib
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,31 +27,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from training import checkpoints, processes
+from training import checkpoints, processes, terminal
 from training.datasets import BUILT_IN, Dataset, load_built_in
 from training.ema import EMA
-from training.files import UserError, can_be_a_path, flag, require, write_by
+from training.files import UserError, can_be_a_path, flag, require
 from training.folders import load_folder
-from training.machine import autocast, choose_device, prepare_machine, seed_everything, use_bfloat16
-from training.pictures import save_picture, to_float, to_uint8
+from training.log import columns
+from training.machine import autocast, choose_device, made_with, prepare_machine, seed_everything, use_bfloat16
+from training.pictures import checksum, grid, to_float, to_uint8
 from training.processes import average_gradients, mean_over_processes, share
 from training.record import Record
+from training.sampling import generate, generate_uint8, noise, noise_from_seed, walk, write_samples
 from training.terminal import how_to_resume, progress_bar, read_flags, say, where
 
 # Some are imported only so that scripts can call them as common.NAME
-__all__ = ["EMA", "autocast", "average_gradients", "flag", "mean_over_processes", "require"]
+__all__ = ["EMA", "autocast", "average_gradients", "flag", "generate_uint8", "grid", "mean_over_processes", "require"]
+__all__ += ["to_uint8", "walk"]
 
 
 @dataclass(kw_only=True)
 class Options:
     """What every script can be told besides its own hyperparameters."""
 
+    # The data
     data: str = "mnist"
     """The real images: mnist, fashion-mnist, or the path of a folder of images."""
     data_dir: str = "data"
@@ -56,15 +62,13 @@ class Options:
     """Height = width in pixels. 0: 28 for mnist and fashion-mnist, 64 for a folder."""
     channels: Literal[0, 1, 3] = 0
     """1 is grey, 3 is colour. 0: as the data is."""
+
+    # The run
     out: str | None = None
     """Folder of the run. None: out/began for began.py, and so on. A run that is already there is kept: it moves to
     NAME.1, NAME.2, …"""
     resume: bool = False
     """Go on from the checkpoint in the folder, up to --steps in all."""
-    sample: int = 0
-    """Above 0: no training; write this many images from the run's checkpoint to samples.npz and .png."""
-    sample_seed: int = 0
-    """Seed of the noise for --sample and for samples.png."""
     sample_every: int = 250
     """Generator updates between two sample grids."""
     log_every: int = 50
@@ -73,6 +77,18 @@ class Options:
     """Generator updates between two checkpoints: the most that a power failure can cost."""
     tensorboard: bool = False
     """Also write what is logged, the grids and the hyperparameters for `tensorboard --logdir out`."""
+
+    # Samples of a finished run
+    sample: int = 0
+    """Above 0: no training; write this many images from the run's checkpoint to samples.npz and .png."""
+    sample_seed: int = 0
+    """Seed of the noise for --sample and for samples.png."""
+    png: bool = False
+    """With --sample: also each image as a picture of its own, in the folder `generated` of the run."""
+    walk: bool = False
+    """With --sample: also walk.gif, ways through the noise that end where they begin."""
+
+    # The machine
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -85,6 +101,8 @@ class Options:
         require(self.image_size in (0, *range(8, 1025)), "--image-size", self.image_size, "0 (automatic) or 8 to 1024")
         require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
+        asked = [flag(name) for name in ("png", "walk") if getattr(self, name)]
+        require(self.sample > 0 or not asked, " ".join(asked), "without --sample", "given with --sample N")
         for name in ("steps", "n_critic", "z_dim", "width", *checkpoints.INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")
@@ -121,61 +139,60 @@ def load_images(
     return load_folder(Path(data), Path(data_dir), image_size or 64, channels)
 
 
-def noise(n: int, z_dim: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None) -> Tensor:
-    """z ~ U(-1, 1), n×z_dim."""
-    return torch.empty(n, z_dim, device=device).uniform_(-1, 1, generator=generator)
+@dataclass(repr=False)
+class Result:
+    """A run when it is done, or stopped: what train() returns, and load() makes of its folder. data: what it learned
+    from, in words; G: the network that samples come from, in eval mode; log: the columns of log.csv by name."""
+
+    script: str
+    hp: Options
+    step: int
+    seconds: float
+    folder: Path
+    data: str
+    G: nn.Module
+    log: dict[str, list[float]]
+
+    def __repr__(self) -> str:
+        return f"{self.script} at step {self.step}, in {self.folder}"
+
+    def sample(self, n: int = 64, seed: int = 0, z: Tensor | None = None) -> Tensor:
+        """G's images for n noise vectors of a seed, or for z (n×z_dim): n×C×H×W in [-1, 1], on the CPU."""
+        z = noise_from_seed(seed, n, self.hp.z_dim) if z is None else z
+        return generate(self.G, z.to(next(self.G.parameters()).device)).cpu()
+
+    def show(self, n: int = 64, seed: int = 0) -> None:
+        """n samples as a grid: below the cell of a notebook, else in the system's viewer."""
+        terminal.show(grid(self.sample(n, seed)), otherwise=Image.Image.show)
 
 
-def noise_from_seed(seed: int, n: int, z_dim: int) -> Tensor:
-    """The same, on the CPU, depending on nothing but the arguments: what all pictures are made of."""
-    return noise(n, z_dim, generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def generate(G: nn.Module, z: Tensor, batch: int = 500) -> Tensor:
-    """Images of G for the noise z, in eval mode (restored afterwards): N×C×H×W in [-1, 1]."""
-    training = G.training
-    G.eval()
-    images = torch.cat([G(part) for part in z.split(batch)])
-    G.train(training)
-    return images
-
-
-def generate_uint8(G: nn.Module, z: Tensor) -> Tensor:
-    """The same as uint8 on the CPU. As floats, 10,000 colour images of 256 px would need 8 GB."""
-    return torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
-
-
-def grid(images: Tensor, columns: int = 0) -> Image.Image:
-    """Images side by side, square unless `columns` says otherwise; small ones enlarged by a whole factor.
-
-    images: uint8 N×C×H×W or float in [-1, 1].
-    """
-    if images.dtype != torch.uint8:
-        images = to_uint8(images)
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    factor = max(1, 56 // images.shape[-1])
-    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).expand(-1, 3, -1, -1)
-    images = F.pad(images, (2, 0, 2, 0, 0, 0, 0, -len(images) % columns), value=128)  # borders; the last row is filled
-    rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # height×width×3
-    return Image.fromarray(F.pad(rows, (0, 0, 0, 2, 0, 2), value=128).numpy())
+def load(folder: str | Path, device: str = "cpu") -> Result:
+    """A run from its folder, as its last checkpoint has it. Raises UserError if there is none that fits its script."""
+    checkpoint = checkpoints.read_checkpoint(Path(folder), None)
+    script, step, seconds, data, log = (checkpoint[name] for name in ("script", "step", "seconds", "data", "log"))
+    known = script.isidentifier() and Path(__file__).with_name(f"{script}.py").exists()
+    if not hasattr(module := importlib.import_module(script) if known else None, "Generator"):
+        raise UserError(f"{folder} holds a run of {script!r:.50}, and there is no such script beside common.py")
+    G, hp = checkpoints.load_generator(checkpoint, module.Hyperparameters, module.Generator, choose_device(device))
+    return Result(script, hp, step, seconds, Path(folder), data, G, columns(log, step))
 
 
 class Run:
     """One training: its data, its noise, and the loop over its steps.
 
-    hp has image_size and channels filled in from the data; step is the last one that is done.
+    hp is a copy with image_size and channels filled in from the data; step is the last one that is done.
     """
 
     def __init__(self, hp: Options) -> None:
         """Load the data, take the folder `hp.out` and seed the initial weights.
 
-        Raises UserError if the data can't be had or the folder can't be used.
+        Raises ValueError for what the command line would refuse, UserError if data or folder can't be had.
         """
+        self.hp = hp = dataclasses.replace(hp)  # what makes the copy is the constructor: so it is checked again
         if hp.batch_size % (n := processes.world_size()) or hp.batch_size < 2 * n:  # BatchNorm needs two images
             count = f"the {n} processes that share it, two images each at least"
             raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of {count}")
-        self.hp, self.script, self.folder = hp, script_name(type(hp)), Path(hp.out)
+        self.script, self.folder = script_name(type(hp)), Path(hp.out)
         self.device = choose_device(hp.device)
         self.bfloat16 = use_bfloat16(hp.precision, self.device)
         prepare_machine(self.device)
@@ -189,7 +206,7 @@ class Run:
             checkpoints.refuse_other_run(self.checkpoint, ours, hp.steps, source, len(self.images), self.folder)
         about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
-        self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
+        self.record = Record(hp, about, self.parts, self.samples, self.images)
         self.step, self.seconds = 0, 0.0
         seed_everything(hp.seed, 0)
 
@@ -213,6 +230,11 @@ class Run:
         """Note values of this step, once per step and by the same names; a row of log.csv is their mean."""
         self.record.log.note(values)
 
+    def picture(self, name: str, make: Callable, *arguments) -> None:
+        """Draw make(*arguments), images N×C×H×W in [-1, 1] or a grid of them, if a sample grid is due after this step:
+        into NAME/STEP.png, the last one as NAME.png. It is called without gradients, with all networks in eval mode."""
+        self.record.drawings.name(self.step + 1, name, make, arguments)
+
     def steps(self, **parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[int]:
         """The steps 1, 2, … of a training; between them, all that is not the training.
 
@@ -234,7 +256,7 @@ class Run:
                     return
                 self.checkpoint = None  # it would stay in memory
             self.announce()
-            self.record.begin(self.step)
+            self.record.begin(self.step, self.made_by())
             started, stop = time.perf_counter() - self.seconds, 0
             with progress_bar(self.hp.steps, self.step) as bar, processes.signals_noted() as noted:
                 while self.step < self.hp.steps and not stop:
@@ -261,6 +283,13 @@ class Run:
         given = "".join(f"; {name} {value}" for name, value in checkpoints.changed(self.hp).items())
         say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
 
+    def made_by(self) -> dict:
+        """What one must know of the run to trust its numbers."""
+        command = terminal.quote(terminal.command_line(self.script))  # "" if another program called train()
+        data = {"data": self.dataset.source, "images": list(self.images.shape), "checksum": checksum(self.images)}
+        made = {"processes": processes.world_size(), **made_with(self.device, self.bfloat16)}
+        return {"command": command, **data, **made}
+
     def samples(self, seed: int, n: int) -> Tensor:
         """G's images for n noise vectors of a seed: N×C×H×W in [-1, 1]."""
         z = noise_from_seed(seed, n, self.hp.z_dim).to(self.device)
@@ -272,14 +301,20 @@ class Run:
             self.record.finish(self.step, self.seconds)
         else:
             say(f"stopped after step {self.step}, its checkpoint is written; go on with: {how_to_resume(self.script)}")
-            processes.end_by(stop)
+            if stop != signal.SIGINT or not terminal.in_notebook():
+                processes.end_by(stop)
+            self.record.show()  # and train() returns the run as it is now
+
+    def result(self) -> Result:
+        """What train() returns. G moves to the CPU."""
+        G, log = self.parts.get("G_ema", self.parts["G"]).cpu().eval(), columns(self.record.log.state(), self.step)
+        return Result(self.script, self.hp, self.step, self.seconds, self.folder, self.dataset.source, G, log)
 
 
-def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Callable[[Options], None]) -> None:
+def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Callable[[Options], object]) -> None:
     """The command line of a script: flags to hyperparameters, then train or sample.
 
-    Exit codes: 0 done, 1 something that the user can put right (one line on stderr), 2 a wrong flag,
-    130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 done, 1 what the user can put right (one line on stderr), 2 a wrong flag, 130 Ctrl-C, 143 SIGTERM.
     """
     script = script_name(Hyperparameters)
     if not script.isidentifier():  # evaluate.py could not import it
@@ -308,12 +343,8 @@ def script_name(Hyperparameters: type[Options]) -> str:
 
 
 def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: type[nn.Module]) -> None:
-    """samples.npz (arr_0: uint8 N×H×W×C) and samples.png (the first 100) from a run's checkpoint."""
-    device, folder = choose_device(hp.device), Path(hp.out)
-    checkpoint = checkpoints.read_checkpoint(folder, script)
+    """--sample: images of a run's checkpoint, as files."""
+    device, checkpoint = choose_device(hp.device), checkpoints.read_checkpoint(Path(hp.out), script)
     G, theirs = checkpoints.load_generator(checkpoint, Hyperparameters, Generator, device)
-    z = noise_from_seed(hp.sample_seed, hp.sample, theirs.z_dim).to(device)
-    images = generate_uint8(G, z)
-    write_by(folder / "samples.npz", lambda file: np.savez_compressed(file, images.permute(0, 2, 3, 1).numpy()))
-    save_picture(grid(images[:100]), folder / "samples.png")
-    say(f"{len(images)} images: {folder / 'samples.npz'}, {folder / 'samples.png'}")
+    written = write_samples(G, hp, theirs.z_dim, Path(hp.out), device)
+    say(f"{hp.sample} images: {', '.join(map(str, written))}")

@@ -31,7 +31,7 @@ The authors' own code for MNIST (github.com/Newmu/dcgan_code) has one in each pl
 BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch
 at hand, and in a mixed one the verdict on an image would depend on images of the other kind.
 
-**What to look for.** D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each when D can only guess.
+**What to look for.** D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each (dashed) if D can only guess.
 Neither they nor the losses say how good the images are: the players can be in balance with poor images and
 with good ones. wgan.py is about that. All samples come from a mean of G's weights over the last steps (the
 *exponential moving average*, EMA): players that react to each other circle around their solution, and the
@@ -53,7 +53,7 @@ The paper's own constants, with the size of their MNIST networks (steps are ours
         --z-dim 100 --ema 0 --steps 50000
 
 Run it:     python dcgan.py
-Next:       wgan.py, the same networks with another loss
+Compare:    python -m benchmarks.diff dcgan wgan
 Exercises:  docs/exercises.md
 Measured (full MNIST, ten seeds): ten classes every time, FID 7.7 ± 1.1 by our own small classifier.
 """
@@ -187,9 +187,10 @@ def generator_loss(d_fake: Tensor) -> Tensor:
     return F.softplus(-d_fake).mean()
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """Algorithm 1 of Goodfellow et al., with Adam and the non-saturating loss of G."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
@@ -216,7 +217,9 @@ def train(hp: Hyperparameters) -> None:
         opt_G.step()
         ema.update(step)
 
-        run.log(loss_D=loss_D, loss_G=loss_G, D_real=d_real.sigmoid().mean(), D_fake=d_fake.sigmoid().mean())
+        D_real, D_fake = d_real.sigmoid().mean(), d_fake.sigmoid().mean()
+        run.log(loss_D=loss_D, loss_G=loss_G, D_real=D_real, D_fake=D_fake, D_target=0.5)
+    return run.result()
 
 
 if __name__ == "__main__":

@@ -364,9 +364,10 @@ def generator_loss(divergence: Divergence, v_fake: Tensor, objective: str = "min
     return -divergence.composite(v_fake).mean()
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """Algorithm 1 of the paper, the single-step method."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     divergence = choose_divergence(hp)
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
@@ -395,6 +396,7 @@ def train(hp: Hyperparameters) -> None:
 
         T_real, T_fake = divergence.activation(v_real).mean(), divergence.activation(v_fake).mean()
         run.log(bound=-loss_D, loss_G=loss_G, T_real=T_real, T_fake=T_fake)
+    return run.result()
 
 
 # The convolutional pair (--network conv): strided convolutions as in wgan_gp.py, no fully connected hidden layer.

@@ -205,9 +205,10 @@ def clip_weights(D: nn.Module, c: float) -> None:
         weight.detach().clamp_(-c, c)
 
 
-def train(hp: Hyperparameters) -> None:
+def train(hp: Hyperparameters) -> common.Result:
     """Algorithm 1 of the paper."""
     run = common.Run(hp)
+    hp = run.hp  # a copy that knows the size of the images
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.RMSprop(net.parameters(), lr, foreach=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
@@ -236,6 +237,7 @@ def train(hp: Hyperparameters) -> None:
         ema.update(step)
 
         run.log(loss_D=loss_D, loss_G=loss_G, wasserstein=(d_real - d_fake).mean())
+    return run.result()
 
 
 if __name__ == "__main__":

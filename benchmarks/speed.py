@@ -37,7 +37,7 @@ class Options:
     scripts: tuple[str, ...] = (*SCRIPTS, "began_conv")
     """Which scripts."""
     steps: int = 250
-    """Steps per measurement; in 250 one of them makes a sample grid."""
+    """Steps per measurement; in 250 two of them make a sample grid."""
     repeats: int = 9
     """Measurements of each kind; the median counts."""
     data_dir: str = "data"
@@ -144,6 +144,9 @@ class Bare(common.Run):
 
     def log(self, **values) -> None:
         """Not part of the bare step."""
+
+    def picture(self, *arguments) -> None:
+        """Nor are pictures."""
 
 
 def nothing(ema: common.EMA, step: int) -> None:

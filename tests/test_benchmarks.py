@@ -22,7 +22,7 @@ COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def mai
 def test_every_command_is_listed_and_has_its_help():
     import benchmarks
 
-    listed = "correlation", "faults", "figures", "modes", "pictures", "processes", "quality", "speed"
+    listed = "correlation", "diff", "faults", "figures", "modes", "pictures", "processes", "quality", "speed"
     assert tuple(COMMANDS) == listed
     for name in COMMANDS:
         assert f"python -m benchmarks.{name} " in benchmarks.__doc__
@@ -40,6 +40,20 @@ for name in sys.argv[1:]:
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", check=True)
     for name in COMMANDS:
         assert f"usage: python -m benchmarks.{name}" in done.stdout
+
+
+def test_the_diff_of_two_lessons_is_of_code_alone():
+    def diff(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "benchmarks.diff", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+
+    lines = diff("dcgan", "wgan.py").stdout.splitlines()
+    assert 20 <= sum(line[0] in "+-" for line in lines) <= 40
+    assert "+    return d_fake.mean() - d_real.mean()" in lines
+    assert not [line for line in lines if "arxiv" in line or "\033" in line]  # no text, and no colour in a pipe
+    wrong = diff("dcgan", "wgna")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "wgna" in wrong.stderr
 
 
 def test_a_loop_is_measured_in_a_process_of_its_own(data_dir, monkeypatch):

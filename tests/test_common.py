@@ -179,6 +179,7 @@ def test_a_run_leaves_its_files(script, command_line, tmp_path):
     folder = tmp_path / "out" / script
     assert code == 0, out
     names = {"samples.png", "log.csv", "curves.png", "training.gif", "checkpoint.pt", "hyperparameters.json", "samples"}
+    names |= {"run.json", "real.png"} | ({"reconstructions", "reconstructions.png"} if "began" in script else set())
     assert {p.name for p in folder.iterdir()} == names
     assert sorted(p.name for p in (folder / "samples").iterdir()) == ["000000.png", "000003.png", "000006.png"]
     rows = list(csv.DictReader((folder / "log.csv").open(encoding="utf-8")))
@@ -273,6 +274,54 @@ def test_sampling(script, command_line, tmp_path):
     assert (files[0][0] == files[0][1]).all()
     assert (files[0][0] != files[1][0]).any()
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_of_pictures_and_a_walk(command_line, tmp_path):
+    assert command_line("fgan", *TINY, "--image-size", 32, "--channels", 3)[0] == 0
+    folder = tmp_path / "out/fgan"
+    for count in (12, 7):  # those of an earlier time go
+        code, out, err = command_line("fgan", "--sample", count, "--png", "--walk")
+        assert code == 0, err
+        assert str(Path("out/fgan/generated")) in out
+        pictures = sorted((folder / "generated").iterdir())
+        assert [p.name for p in pictures] == [f"{i:06d}.png" for i in range(count)]
+        with np.load(folder / "samples.npz") as archive:
+            assert all((np.asarray(Image.open(p)) == image).all() for p, image in zip(pictures, archive["arr_0"]))
+    walk = Image.open(folder / "walk.gif")
+    assert (walk.n_frames, walk.size) == (60, (2 + 5 * 34, 2 + 5 * 34))
+    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", "--sample", 2, "--png")[0] == 0
+    assert Image.open(tmp_path / "out/dcgan/generated/000001.png").mode == "L"
+    for flag in ("--png", "--walk"):
+        code, _, err = command_line("dcgan", flag)
+        assert (code, err) == (2, f"dcgan.py: {flag} without --sample: must be given with --sample N\n")
+
+
+def test_a_walk_is_made_of_noise_as_in_training_and_ends_where_it_began():
+    z = common.walk(0, 50, 200, 16)
+    assert z.shape == (50, 200, 16)
+    assert torch.allclose(z[0], -common.noise_from_seed(0, 200, 16), atol=1e-6)
+    steps = (z - z.roll(1, 0)).abs()
+    assert steps.max().item() == pytest.approx(4 / 50, abs=1e-5)  # also from the last to the first
+    for moment in z[::10].flatten(1):
+        assert abs(moment.mean().item()) < 0.05
+        assert moment.std().item() == pytest.approx(3**-0.5, rel=0.05)
+
+
+def test_what_a_run_was_made_with(command_line, tmp_path, monkeypatch):
+    assert command_line("fgan", *TINY)[0] == 0
+    folder = tmp_path / "out/fgan"
+    made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert made["torch"] == str(torch.__version__)
+    assert made["command"].startswith("python fgan.py --steps 6")
+    assert (made["images"][1:], made["precision"] in ("float32", "bfloat16")) == ([1, 28, 28], True)
+    assert re.search("[0-9a-f]{64}$", made["checksum"])
+    assert made["commit"] is None or re.fullmatch("[0-9a-f]{40}", made["commit"])
+    monkeypatch.setenv("PATH", "")  # no git
+    assert command_line("fgan", *TINY[2:], "--steps", 8, "--resume")[0] == 0
+    again = json.loads((folder / "run-6.json").read_text(encoding="utf-8"))
+    assert (again["commit"], again["clean"], again["checksum"]) == (None, None, made["checksum"])
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8")) == made
 
 
 def test_hyperparameters_of_the_samples_are_those_of_the_run(command_line, tmp_path):

@@ -76,7 +76,7 @@ def test_a_hyperparameter_that_no_checkpoint_could_give_back_is_refused_at_the_s
     hp = dcgan.Hyperparameters(steps=1, out=str(tmp_path / "run"))
     hp.betas = [0.0, 0.9]
     with pytest.raises(UserError, match="hyperparameter betas is a list: make it a number, a text or a tuple"):
-        Record(hp, {}, {}, None, None, torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
+        Record(hp, {}, {}, None, torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
     assert not (tmp_path / "run").exists()
 
 

@@ -57,6 +57,40 @@ def test_a_terminal_that_can_not_show_every_character(encoding, tmp_path, data_d
     assert (tmp_path / "γ" / "samples.png").exists()
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_has_the_headings_of_the_file(script, command_line):
+    """The lesson's own first, in the order of the file; then what all share."""
+    code, out, _ = command_line(script, "--help")
+    assert code == 0
+    text = (ROOT / f"{script}.py").read_text(encoding="utf-8")
+    body = text[text.index("class Hyperparameters") : text.index("def __post_init__")]
+    shared = (ROOT / "common.py").read_text(encoding="utf-8")
+    shared = shared[shared.index("class Options") : shared.index("def __post_init__")]
+    headings = [re.sub(r"\W", "-", heading).lower() for heading in re.findall(r"^    # (.+)$", body + shared, re.M)]
+    assert len(headings) >= 6
+    assert re.findall(r"─ (\S+) options ─", out) == headings
+    fields = [name.replace("_", "-") for name in re.findall(r"^    (\w+): ", body + shared, re.M)]
+    assert re.findall(r"^│ --([\w-]+)", out, re.M) == fields
+
+
+@pytest.mark.parametrize(
+    ("script", "word", "ours"),
+    [
+        ("began", "--epochs", "--steps"),
+        ("began", "--n-epochs=3", "--steps"),
+        ("dcgan", "--lr", "--lr-G and --lr-D"),
+        ("fgan", "--learning-rate", "--lr"),
+        ("dcgan", "--latent_dim", "--z-dim"),
+        ("dcgan", "--batch", "--batch-size"),
+        ("wgan_gp", "--gpu", "--device"),
+        ("wgan_gp", "--cuda", "--device"),
+    ],
+)
+def test_the_names_of_other_projects_lead_to_ours(script, word, ours, command_line):
+    code, _, err = command_line(script, word, "3")
+    assert (code, err) == (2, f"{script}.py: {word}: here it is {ours} (--help says what each flag means)\n")
+
+
 def test_too_old_a_python_gets_one_line(tmp_path):
     """Whatever is read before the check must be in that Python's syntax; the check is in training/__init__.py."""
     for name in (*(f"{script}.py" for script in SCRIPTS), "evaluate.py", "common.py", "training/__init__.py"):

@@ -20,7 +20,7 @@ INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
 # A run may be continued with others of these: they are no part of what is to be learned.
 FREE_TO_CHANGE = {"steps", "data_dir", "out", "resume", "sample", "sample_seed", "device", "precision", "tensorboard"}
-FREE_TO_CHANGE |= {*INTERVALS, "overwrite"}  # which earlier runs had
+FREE_TO_CHANGE |= {"png", "walk", *INTERVALS, "overwrite"}  # the last one earlier runs had
 
 
 def fixed(hp) -> dict:
@@ -109,7 +109,8 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
         raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
-    needed = {"script": str, "data": str, "step": int, "hyperparameters": dict, "networks": dict}
+    needed = {"script": str, "data": str, "step": int, "seconds": float, "log": dict}
+    needed |= {"hyperparameters": dict, "networks": dict}
     if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
         raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
     if not all(isinstance(value, PLAIN) for value in checkpoint["hyperparameters"].values()):
@@ -158,6 +159,7 @@ def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.M
     try:
         theirs = fixed_part(checkpoint["hyperparameters"])
         hp = Hyperparameters(**{**theirs, "data": "mnist"})  # the data may be elsewhere now
+        hp.data = checkpoint["hyperparameters"].get("data", "mnist")
         G = Generator(hp)
         networks = checkpoint["networks"]
         G.load_state_dict(networks.get("G_ema", networks.get("G")))

@@ -18,9 +18,10 @@ from training.terminal import say
 
 
 def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path) -> None:
-    """A picture of the log: thin as logged, thick smoothed over 5 % of the run.
+    """A picture of the log: pale as logged, dark smoothed over 5 % of the run.
 
-    Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel.
+    Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel. One whose name ends
+    in _target is a reference for the others there: a dashed line.
     """
     from matplotlib.figure import Figure  # here, for its import takes half a second
 
@@ -28,22 +29,32 @@ def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path:
     for name in columns:
         panels.setdefault(name.split("_")[0], []).append(name)
     rows = math.ceil(len(panels) / 2)
-    height = 2.6 * rows
+    height = 0.4 + 2.6 * rows
     figure = Figure(figsize=(11, height))
     # Margins in inches: a layout that matplotlib finds by itself takes as long as the drawing
-    figure.subplots_adjust(0.06, 0.5 / height, 0.99, 1 - 0.3 / height, wspace=0.14, hspace=0.45)
-    for i, (title, names) in enumerate(panels.items()):
+    figure.subplots_adjust(0.07, 0.5 / height, 0.99, 1 - 0.5 / height, wspace=0.17, hspace=0.3)
+    title = f"{path.parent.name}: pale, each row of log.csv; dark, their mean over 5 % of the run"
+    figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize=11)
+    for i, (quantity, names) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, min(2, len(panels)), i + 1)
-        for j, name in enumerate(names):
-            axes.plot(steps, columns[name], color=f"C{j}", alpha=0.3, linewidth=0.8)
-            axes.plot(steps, smooth(columns[name], len(steps) // 20), color=f"C{j}", label=name)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("generator updates", fontsize=8)
+        axes.set_xlabel("step (updates of G)", fontsize=8)
+        axes.set_ylabel(quantity, fontsize=9)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-        if len(names) > 1:
-            axes.legend(fontsize=8)
+        draw_panel(axes, steps, {name: columns[name] for name in names})
     write_by(path, lambda file: figure.savefig(file, format="png", dpi=100))
+
+
+def draw_panel(axes, steps: Sequence[int], columns: dict[str, Sequence[float]]) -> None:
+    """Lines of one panel, with a legend if there are several."""
+    for i, (name, values) in enumerate(columns.items()):
+        if name.endswith("_target"):
+            axes.plot(steps, values, "--", color="0.3", linewidth=1, label=name)
+        else:
+            axes.plot(steps, values, color=f"C{i}", alpha=0.3, linewidth=0.8)
+            axes.plot(steps, smooth(values, len(steps) // 20), color=f"C{i}", label=name)
+    if len(columns) > 1:
+        axes.legend(fontsize=8)
 
 
 def smooth(values: Sequence[float], half_width: int) -> np.ndarray:
@@ -80,9 +91,9 @@ class Board:
         for name, value in row.items():
             self.told(self.writer.add_scalar, name.replace("_", "/", 1), value, step)
 
-    def picture(self, picture: Image.Image, step: int) -> None:
-        """A grid of samples."""
-        self.told(self.writer.add_image, "samples", np.asarray(picture), step, dataformats="HWC")
+    def picture(self, name: str, picture: Image.Image, step: int) -> None:
+        """A grid of samples, or another picture of the run."""
+        self.told(self.writer.add_image, name, np.asarray(picture), step, dataformats="HWC")
 
     def end(self, row: dict[str, float]) -> None:
         """At the end of a run: its hyperparameters with its last numbers."""
@@ -189,6 +200,12 @@ class Log:
         """Go on from what state() gave. Raises KeyError, TypeError or the like if it is something else."""
         self.names, self.interval, self.rows = state["names"], state["interval"], list(state["rows"])
         self.whole = len(self.rows)
+
+
+def columns(state: dict, step: int) -> dict[str, list[float]]:
+    """The log up to `step`, of what state() gave: numbers by the names of columns, `step` first."""
+    latest = [[step, *state["interval"].mean(0).tolist()]] if len(state["interval"]) else []
+    return dict(zip(["step", *state["names"]], map(list, zip(*state["rows"], *latest))))
 
 
 def as_csv(rows: list[list]) -> str:

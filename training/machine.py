@@ -1,9 +1,15 @@
-"""The machine: where to compute, how exactly; memory; all random numbers. Not here: several processes."""
+"""The machine: where to compute, how exactly; memory; all random numbers; what a run was made with. Not here: several
+processes."""
 
 import contextlib
 import ctypes
 import os
+import platform
+import re
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -75,3 +81,22 @@ def seed_everything(seed: int, step: int) -> None:
         torch.cuda.manual_seed(number)
     elif torch.backends.mps.is_available():
         torch.mps.manual_seed(number)
+
+
+def made_with(device: torch.device, bfloat16: bool) -> dict:
+    """What the numbers of a run may depend on, besides its hyperparameters and its data. commit: the scripts' git
+    commit; clean: whether they are as they were committed; both None where git can't tell."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    command = ["git", "-C", str(Path(__file__).parent.parent), "status", "--porcelain=v2", "--branch", "--", "*.py"]
+    try:
+        git = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10).stdout.decode()
+    except (OSError, subprocess.SubprocessError, ValueError):
+        git = ""
+    commit = re.search("^# branch.oid (.+)$", git, re.M)
+    return {
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        **{"commit": commit and commit[1], "clean": re.search("^[^#]", git, re.M) is None if commit else None},
+        **{"python": platform.python_version(), "torch": str(torch.__version__), "numpy": np.__version__},
+        **{"system": platform.platform(), "device": gpu or f"{device.type}, {torch.backends.cpu.get_cpu_capability()}"},
+        **{"precision": "bfloat16" if bfloat16 else "float32", "threads": torch.get_num_threads()},
+    }

@@ -1,16 +1,21 @@
-"""Pixels to numbers and back, files of pictures, and how far pictures differ: is G's answer always the same image?
+"""Pixels to numbers and back, images side by side, files of pictures, what a script draws of its own (run.picture),
+and how far pictures differ: is G's answer always the same image?
 
-Not here: the grid (common.py), the curves (log.py), how good pictures are (evaluation/).
+Not here: the curves (log.py), how good pictures are (evaluation/).
 """
 
+import hashlib
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
 
-from training.files import write_by
+from training.files import UserError, first_line, make_folder, write_by
 from training.terminal import say
 
 
@@ -24,20 +29,120 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
+def grid(images: Tensor, columns: int = 0) -> Image.Image:
+    """Images side by side, square unless `columns` says otherwise; small ones enlarged by a whole factor.
+
+    images: uint8 N×C×H×W or float in [-1, 1].
+    """
+    if images.dtype != torch.uint8:
+        images = to_uint8(images)
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    factor = max(1, 56 // images.shape[-1])
+    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).expand(-1, 3, -1, -1)
+    images = F.pad(images, (2, 0, 2, 0, 0, 0, 0, -len(images) % columns), value=128)  # borders; the last row is filled
+    rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)  # height×width×3
+    return Image.fromarray(F.pad(rows, (0, 0, 0, 2, 0, 2), value=128).numpy())
+
+
+def some(images: Tensor, count: int) -> Tensor:
+    """At most `count` of the images, evenly spaced, on the CPU."""
+    chosen = torch.linspace(0, len(images) - 1, min(len(images), count), dtype=torch.float64).long()
+    return images[chosen.to(images.device)].cpu()
+
+
+def checksum(images: Tensor) -> str:
+    return f"sha256 of 1,000 images, evenly spaced: {hashlib.sha256(some(images, 1000).numpy()).hexdigest()}"
+
+
 def save_picture(picture: Image.Image, path: Path) -> None:
     # compress_level 1: half the time, a sixth more bytes
     write_by(path, lambda file: picture.save(file, "PNG", compress_level=1))
 
 
-def save_animation(frames: list[Path], path: Path, most: int = 60) -> None:
-    """A GIF of at most `most` of the pictures, evenly spaced; the last stays for two seconds. None: no file."""
-    if not frames:
+def save_pictures(images: Tensor, folder: Path) -> Path:
+    """One PNG for each image (uint8 N×C×H×W), 000000.png and so on. Those of an earlier time go."""
+    make_folder(folder)
+    try:
+        for old in folder.glob("[0-9]*.png"):
+            old.unlink()
+        for i, image in enumerate(images.permute(0, 2, 3, 1).numpy()):  # Pillow wants H×W where there is one channel
+            Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(folder / f"{i:06d}.png")
+    except OSError as error:
+        raise UserError(f"{folder} can't be written: {first_line(error)}") from error
+    return folder
+
+
+def save_gif(pictures: list[Image.Image], path: Path, milliseconds: list[int]) -> None:
+    frames = [picture.convert("P", palette=Image.Palette.ADAPTIVE) for picture in pictures]
+    settings = {"save_all": True, "append_images": frames[1:], "duration": milliseconds, "loop": 0}
+    write_by(path, lambda file: frames[0].save(file, "GIF", **settings))
+
+
+def save_animation(grids: dict[int, Path], path: Path, most: int = 60) -> None:
+    """A GIF of the grids, by step, each with its step above it. No grids: no file.
+
+    G changes most at first: of steps 100 to 200 it shows as many as of 1000 to 2000, if they are there. It takes four
+    seconds, then the last one stays for two.
+    """
+    if not grids:
         return
-    chosen = [frames[round(i)] for i in np.linspace(0, len(frames) - 1, min(most, len(frames)))]
-    pictures = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in chosen]
-    durations = [150] * (len(pictures) - 1) + [2000]
-    settings = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
-    write_by(path, lambda file: pictures[0].save(file, "GIF", **settings))
+    moments = np.geomspace(1, max(grids) + 1, most) - 1
+    steps = sorted({min(grids, key=lambda step: abs(step - moment)) for moment in moments})
+    pictures = [with_title(Image.open(grids[step]), f"step {step:,}") for step in steps]
+    save_gif(pictures, path, [min(500, 4000 // len(steps))] * (len(steps) - 1) + [2000])
+
+
+def with_title(picture: Image.Image, title: str) -> Image.Image:
+    """The picture with a line of text above it."""
+    higher = Image.new("RGB", (picture.width, picture.height + 20), "white")
+    higher.paste(picture, (0, 20))
+    ImageDraw.Draw(higher).text((4, 2), title, "black", font_size=14)
+    return higher
+
+
+RESERVED = ("samples", "real", "curves", "generated", "evaluate", "compare")  # names in a run's folder
+
+
+class Drawings:
+    """The pictures that a script draws besides its samples. They are made after the step in which they were named, if
+    a grid is due then: the next step begins with new random numbers, so nothing that is learned depends on them."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.named: dict[str, tuple[Callable, tuple]] = {}  # in this step: what makes it, of what
+        self.last: dict[str, Image.Image] = {}
+
+    def name(self, step: int, name: str, make: Callable, arguments: tuple) -> None:
+        """Raises UserError for a name that no file can have, that is taken, or that was given in this step already."""
+        if not name.isidentifier() or name in RESERVED or not callable(make):
+            allowed = f"a name of letters, digits and _ (none of {', '.join(RESERVED)}), a function and what it takes"
+            raise UserError(f"run.picture({name!r}, {make!r:.40}): give {allowed}")
+        self.named, self.step = self.named if step == self.step else {}, step
+        if name in self.named:
+            raise UserError(f"run.picture: {name} twice in step {step}: give each picture a name of its own")
+        self.named[name] = make, arguments
+
+    @torch.no_grad()
+    def draw(self, step: int, networks: list[nn.Module]) -> dict[str, Image.Image]:
+        """Those named in this step; all networks are in eval mode meanwhile, so BatchNorm learns nothing from them."""
+        modes = {module: module.training for network in networks for module in network.modules()}
+        for network in networks:
+            network.eval()
+        if step == self.step:
+            self.last = {name: as_picture(name, make(*arguments)) for name, (make, arguments) in self.named.items()}
+        for module, mode in modes.items():
+            module.training = mode
+        return self.last if step == self.step else {}
+
+
+def as_picture(name: str, made: object) -> Image.Image:
+    """What a script has drawn: a picture, or images N×C×H×W. Raises UserError for anything else."""
+    if isinstance(made, Tensor) and made.dim() == 4 and made.shape[1] in (1, 3) and made.numel() > 0:
+        return grid(made)
+    if not isinstance(made, Image.Image):
+        kind = f"of shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise UserError(f"run.picture: {name} is {kind}: give images N×C×H×W in [-1, 1], or a grid of them")
+    return made
 
 
 ALIKE = 0.2  # of the real images' spread. Good runs of five scripts: 0.35 or more, later than step 250 (docs/health.md)
@@ -57,8 +162,7 @@ class Spread:
         """real: all training images, uint8 N×C×H×W."""
         self.count = len(real)
         few = max(2, min(1000, 2**25 // real[0].numel()))  # at most 128 MB as floats
-        chosen = torch.linspace(0, len(real) - 1, min(len(real), few), dtype=torch.float64).long()
-        self.real = spread(real[chosen.to(real.device)])
+        self.real = spread(some(real, few))
         self.alike, self.said = 0, False  # grids in a row; whether it was said
 
     def remark(self, batch_size: int) -> None:

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import filelock
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.checkpoints import CHECKPOINT, Parts, require_finite, require_plain, restore_parts, save_checkpoint
 from training.files import Diverged, UserError, first_line, make_folder, write_file
 from training.log import Board, Log
-from training.pictures import Spread, save_animation, save_picture, to_uint8
+from training.pictures import Drawings, Spread, grid, save_animation, save_picture, some, to_uint8
 from training.processes import main_process_first, rank
-from training.terminal import quote, say, show
+from training.terminal import say, say_what_comes_next, show
 
 HYPERPARAMETERS = "hyperparameters.json"
+EARLY = (10, 20, 50, 100)  # steps that have a grid whatever --sample-every: G changes most at first
 
 
 def take_folder(folder: Path, hyperparameters: bytes, resume: bool) -> filelock.FileLock:
@@ -80,30 +81,23 @@ class Record:
     """The record of one run, in the folder `hp.out`. All processes call its methods together; process 0 alone writes.
 
     hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the
-    training changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; grid: how
-    images become a picture; real: the training images.
+    training changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; real: the
+    training images.
     """
 
-    def __init__(
-        self,
-        hp,
-        about: dict,
-        parts: Parts,
-        samples: Callable[[int, int], Tensor],
-        grid: Callable[[Tensor], Image.Image],
-        real: Tensor,
-    ) -> None:
+    def __init__(self, hp, about: dict, parts: Parts, samples: Callable[[int, int], Tensor], real: Tensor) -> None:
         """Take the folder. Raises UserError if it can't be used."""
-        self.hp, self.parts, self.folder = hp, parts, Path(hp.out)
-        self.samples, self.grid = samples, grid
+        self.hp, self.parts, self.folder, self.samples = hp, parts, Path(hp.out), samples
         self.about = {**about, "hyperparameters": dataclasses.asdict(hp)}
         require_plain(self.about["hyperparameters"])
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread = Spread(real)
+        self.spread, self.drawings = Spread(real), Drawings()
         self.log = Log(self.folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
+        if rank() == 0:  # before all else: is the crop what one meant?
+            save_picture(grid(some(real, 64)), self.folder / "real.png")
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
         """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
@@ -115,8 +109,12 @@ class Record:
             problem = "does not fit these networks (start anew, or take the script as it was)"
             raise UserError(f"{self.folder / CHECKPOINT} {problem}: {first_line(error)}") from error
 
-    def begin(self, step: int) -> None:
-        """Before the first step, or after `step` steps that are restored."""
+    def begin(self, step: int, made_by: dict) -> None:
+        """Before the first step, or after `step` steps that are restored. made_by: what a reader of the run's numbers
+        needs to trust them, for run.json; run-1000.json is that of a run resumed after step 1000."""
+        if rank() == 0:
+            name = f"run-{step}.json" if step else "run.json"
+            write_file(self.folder / name, json.dumps(made_by, indent=2).encode())
         self.log.start_file()
         with contextlib.suppress(OSError):  # of an earlier end of this run; what lacks it is not finished
             (self.folder / "training.gif").unlink(missing_ok=True)
@@ -134,7 +132,7 @@ class Record:
                 row = self.log.write_row(step)
                 if self.board is not None:
                     self.board.values(row, step)
-            if step % self.hp.sample_every == 0 or last:
+            if step % self.hp.sample_every == 0 or step in EARLY or last:
                 self.save_grid(step)
             if step % self.hp.checkpoint_every == 0 or last or stop:
                 self.save_checkpoint(step, seconds)
@@ -145,14 +143,20 @@ class Record:
         return row
 
     def save_grid(self, step: int) -> None:
-        """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared."""
+        """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared. And what the
+        script draws in this step."""
         if rank() == 0:
             images = to_uint8(self.samples(self.hp.seed, 64))
             self.spread.look(images, step, step == self.hp.steps)
-            picture = self.grid(images)
-            save_picture(picture, self.folder / "samples" / f"{step:06d}.png")
-            if self.board is not None:
-                self.board.picture(picture, step)
+            networks = [part for part in self.parts.values() if isinstance(part, nn.Module)]
+            drawn = self.drawings.draw(step, networks)
+            for name, picture in {"samples": grid(images), **drawn}.items():
+                make_folder(self.folder / name)
+                save_picture(picture, self.folder / name / f"{step:06d}.png")
+                if self.board is not None:
+                    self.board.picture(name, picture, step)
+            for name, picture in drawn.items():
+                save_picture(picture, self.folder / f"{name}.png")
 
     def save_checkpoint(self, step: int, seconds: float) -> None:
         """checkpoint.pt, if all weights and all logged values are finite."""
@@ -175,19 +179,26 @@ class Record:
         """The last pictures of a run that has done all its steps, its last numbers, and what to do next."""
         if rank() > 0:
             return
-        picture = self.grid(self.samples(self.hp.sample_seed, 100))
-        save_picture(picture, self.folder / "samples.png")
-        frames = {int(p.stem): p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal()}
-        save_animation([frames[done] for done in sorted(frames) if done <= step], self.folder / "training.gif")
-        show(picture)
+        save_picture(self.show(), self.folder / "samples.png")
+        grids = {int(p.stem): p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal()}
+        grids = {done: path for done, path in grids.items() if done <= step}
+        save_animation(grids, self.folder / "training.gif")
         numbers = self.log.latest()
         if self.board is not None:
             self.board.end(numbers)
         in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         say(f"{step} steps in {seconds:.0f} s: {in_words}")
-        also = [name for name in ("curves.png", "training.gif") if (self.folder / name).exists()]
+        drawn = [f"{name}.png" for name in self.drawings.last]
+        also = [name for name in (*drawn, "curves.png", "training.gif") if (self.folder / name).exists()]
         say(f"see {', '.join([str(self.folder / 'samples.png'), *also])} there")
-        say_what_comes_next(f"{self.about['script']}.py", self.hp)
+        say_what_comes_next(self.about["script"], self.hp)
+
+    def show(self) -> Image.Image:
+        """100 samples as they are now. In a notebook they appear below the cell, with what the script drew last."""
+        picture = grid(self.samples(self.hp.sample_seed, 100))
+        for each in (picture, *self.drawings.last.values()):
+            show(each)
+        return picture
 
     def close(self) -> None:
         """However the run has ended: give the folder back, let TensorBoard write what it still holds."""
@@ -195,10 +206,3 @@ class Record:
             self.lock.release()
         if self.board is not None:
             self.board.close()
-
-
-def say_what_comes_next(script: str, hp) -> None:
-    """The two commands that use a finished run."""
-    data = ["--data-dir", hp.data_dir] * (hp.data_dir != type(hp).data_dir)
-    for words in (["evaluate.py", str(Path(hp.out)), *data], [script, "--out", str(Path(hp.out)), "--sample", "1000"]):
-        say(f"next: {quote(['python', *words])}")

@@ -1,0 +1,61 @@
+"""Sampling: noise, G's images for it, the files that --sample writes. Not here: how images lie side by side, how good
+they are."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.files import write_by
+from training.pictures import grid, save_gif, save_picture, save_pictures, to_uint8
+
+
+def noise(n: int, z_dim: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None) -> Tensor:
+    """z ~ U(-1, 1), n×z_dim."""
+    return torch.empty(n, z_dim, device=device).uniform_(-1, 1, generator=generator)
+
+
+def noise_from_seed(seed: int, n: int, z_dim: int) -> Tensor:
+    """The same, on the CPU, depending on nothing but the arguments: what all pictures are made of."""
+    return noise(n, z_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def walk(seed: int, frames: int, n: int, z_dim: int) -> Tensor:
+    """n ways through the noise that end where they begin: frames×n×z_dim.
+
+    Each number goes once from -1 to 1 and back, from a place of its own. So at every moment z is as in training; half
+    way on a straight line between two z, most numbers would be nearer to 0.
+    """
+    turn = torch.linspace(0, 2, frames + 1)[:-1].view(-1, 1, 1)
+    return 1 - 2 * ((noise_from_seed(seed, n, z_dim) + 1 + turn) % 2 - 1).abs()
+
+
+@torch.no_grad()
+def generate(G: nn.Module, z: Tensor, batch: int = 500) -> Tensor:
+    """Images of G for the noise z, in eval mode (restored afterwards): N×C×H×W in [-1, 1]."""
+    training = G.training
+    G.eval()
+    images = torch.cat([G(part) for part in z.split(batch)])
+    G.train(training)
+    return images
+
+
+def generate_uint8(G: nn.Module, z: Tensor) -> Tensor:
+    """The same as uint8 on the CPU. As floats, 10,000 colour images of 256 px would need 8 GB."""
+    return torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
+
+
+def write_samples(G: nn.Module, hp, z_dim: int, folder: Path, device: torch.device) -> list[Path]:
+    """What --sample, --png and --walk of `hp` ask for. Returns the files: samples.npz (arr_0: uint8 N×H×W×C) first."""
+    images = generate_uint8(G, noise_from_seed(hp.sample_seed, hp.sample, z_dim).to(device))
+    written = [folder / "samples.npz", folder / "samples.png"]
+    write_by(written[0], lambda file: np.savez_compressed(file, images.permute(0, 2, 3, 1).numpy()))
+    save_picture(grid(images[:100]), written[1])
+    if hp.png:
+        written.append(save_pictures(images, folder / "generated"))
+    if hp.walk:
+        written.append(folder / "walk.gif")
+        z = walk(hp.sample_seed, 60, 25, z_dim).to(device)
+        save_gif([grid(generate_uint8(G, moment)) for moment in z], written[-1], [80] * len(z))
+    return written
