@@ -17,8 +17,12 @@ from training.processes import mean_over_processes, rank
 from training.terminal import say
 
 
-def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path) -> None:
+def save_curves(
+    steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path, points: dict | None = None
+) -> None:
     """A picture of the log: thin as logged, thick smoothed over 5 % of the run.
+
+    points: curves of their own steps, such as fid: name → (steps, values); each has a panel, with a logarithmic scale.
 
     Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel.
     """
@@ -27,13 +31,15 @@ def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path:
     panels: dict[str, list[str]] = {}
     for name in columns:
         panels.setdefault(name.split("_")[0], []).append(name)
-    rows = math.ceil(len(panels) / 2)
+    points = {name: point for name, point in (points or {}).items() if point[0]}
+    count = len(panels) + len(points)
+    rows = math.ceil(count / 2)
     height = 2.6 * rows
     figure = Figure(figsize=(11, height))
     # Margins in inches: a layout that matplotlib finds by itself takes as long as the drawing
     figure.subplots_adjust(0.06, 0.5 / height, 0.99, 1 - 0.3 / height, wspace=0.14, hspace=0.45)
     for i, (title, names) in enumerate(panels.items()):
-        axes = figure.add_subplot(rows, min(2, len(panels)), i + 1)
+        axes = figure.add_subplot(rows, min(2, count), i + 1)
         for j, name in enumerate(names):
             axes.plot(steps, columns[name], color=f"C{j}", alpha=0.3, linewidth=0.8)
             axes.plot(steps, smooth(columns[name], len(steps) // 20), color=f"C{j}", label=name)
@@ -43,6 +49,13 @@ def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path:
         axes.grid(alpha=0.3)
         if len(names) > 1:
             axes.legend(fontsize=8)
+    for i, (name, (at, values)) in enumerate(points.items()):
+        axes = figure.add_subplot(rows, min(2, count), len(panels) + i + 1)
+        axes.semilogy(at, values, "C3.-")
+        axes.set_title(f"{name} of the samples (lower is better)", fontsize=10)
+        axes.set_xlabel("generator updates", fontsize=8)
+        axes.tick_params(labelsize=8, which="both")
+        axes.grid(alpha=0.3, which="both")
     write_by(path, lambda file: figure.savefig(file, format="png", dpi=100))
 
 
@@ -106,6 +119,7 @@ class Log:
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
         self.drawn = 0.0  # seconds of training at the last drawing
         self.written = 0  # rows that are in log.csv
+        self.points: dict[str, tuple[list[int], list[float]]] = {}  # drawn beside them: steps and values by name
 
     def note(self, values: dict[str, Tensor | float]) -> None:
         """Single numbers of this step. Tensors stay on the device: they are fetched together, once per interval.
@@ -178,7 +192,7 @@ class Log:
         """curves.png, of the rows so far; `seconds` is the time now, to know next time how old the picture is."""
         if self.names and len(self.rows) > 1 and rank() == 0:
             columns = dict(zip(["step", *self.names], zip(*self.rows)))
-            save_curves(columns.pop("step"), columns, self.folder / "curves.png")
+            save_curves(columns.pop("step"), columns, self.folder / "curves.png", self.points)
         self.drawn = seconds
 
     def state(self) -> dict:

@@ -101,9 +101,10 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread = Spread(real)
+        self.spread, self.real = Spread(real), real
         self.log = Log(self.folder, hp.log_every)
         self.board: Board | None = None  # with --tensorboard, from begin() on
+        self.fid = None  # with --fid-every, from begin() on
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
         """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
@@ -123,6 +124,12 @@ class Record:
         self.spread.remark(self.hp.batch_size)
         if self.hp.tensorboard and rank() == 0:
             self.board = Board(self.folder, self.about["hyperparameters"], step)
+        if self.hp.fid_every and rank() == 0:
+            # Late, and the one import of evaluation/ in training/: who trains without this flag loads no metric
+            from evaluation.curve import FidCurve
+
+            self.fid = FidCurve(self.hp, self.real, step)
+            self.log.points[self.fid.name] = self.fid.steps, self.fid.values
         if step == 0:
             self.save_grid(0)
 
@@ -136,6 +143,8 @@ class Record:
                     self.board.values(row, step)
             if step % self.hp.sample_every == 0 or last:
                 self.save_grid(step)
+            if self.fid is not None and step % self.hp.fid_every == 0:
+                self.save_fid(step)
             if step % self.hp.checkpoint_every == 0 or last or stop:
                 self.save_checkpoint(step, seconds)
                 if last or stop or seconds > self.log.drawn + 60:  # drawing takes a third of a second
@@ -153,6 +162,12 @@ class Record:
             save_picture(picture, self.folder / "samples" / f"{step:06d}.png")
             if self.board is not None:
                 self.board.picture(picture, step)
+
+    def save_fid(self, step: int) -> None:
+        """A point of fid.csv. Before a checkpoint of the same step, so that a resumed run has it, too."""
+        point = self.fid.point(step, lambda seed, n: to_uint8(self.samples(seed, n)))
+        if self.board is not None:
+            self.board.values(point, step)
 
     def save_checkpoint(self, step: int, seconds: float) -> None:
         """checkpoint.pt, if all weights and all logged values are finite."""
