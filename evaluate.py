@@ -38,10 +38,10 @@ Learned or copied? (distances are RMS over pixels, which lie in [0, 1])
 
 Features are the last hidden layer of a small classifier, trained here once on labelled images and kept under data/.
 Samples are compared with images that it has not learned from, where there are enough. Inception, after which these
-metrics are named, knows no digits. So the numbers compare with each other, and not with those of papers: docs/inception.md.
-For the neighbourhoods the classifier's convolutional maps are added (256 numbers): in the last layer alone noise is as
-close to digits as digits are, with a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence
-no classifier: then what needs one is null, the neighbourhoods are those of the pixels, and there is
+metrics are named, knows no digits. So the numbers compare with each other, and not with those of papers:
+docs/inception.md. For the neighbourhoods the classifier's convolutional maps are added (256 numbers): in the last
+layer alone noise is as close to digits as digits are, with a precision of 0.99; with the maps it is 0.00. A folder of
+images has no labels, hence no classifier: what needs one is null, the neighbourhoods are those of the pixels, and
 
     fid_random  the fid on features of random, untrained convolutions (what it sees, what not: docs/without-labels.md)
 """
@@ -66,11 +66,10 @@ from evaluation.many_runs import train_seeds
 from evaluation.metrics import SAMPLES as PARZEN_SAMPLES
 from evaluation.options import Options
 from evaluation.reference import Reference, drawn
-from evaluation.report import draw, draw_comparison, pictures
-from evaluation.results import Column, Result, by_seed, remarks, remarks_on, require_different, require_one_source
-from evaluation.tables import print_table, write_table
+from evaluation.report import compare, draw, pictures
+from evaluation.results import Column, Result, by_seed, remarks_on, require_different, require_one_source
 from training.checkpoints import CHECKPOINT, load_generator, read_checkpoint
-from training.files import UserError, make_folder, write_file
+from training.files import UserError, write_file
 from training.pictures import to_uint8
 from training.record import HYPERPARAMETERS
 from training.terminal import read_flags
@@ -208,21 +207,6 @@ def measure(what, **settings) -> dict:
     else:
         samples = Samples(as_images(what), "mnist", None, None)
     return numbers_of(str(what) if isinstance(what, str | Path) else "measure", samples, options, REFERENCES)[0]
-
-
-def compare(columns: list[Column], options: Options) -> None:
-    """The table, also as a file if asked for; for several columns one picture of them all."""
-    print_table(columns)
-    for line in remarks(columns):
-        print(line)
-    if options.table:
-        write_table(columns, Path(options.table))
-        print(f"the table: {options.table}")
-    if len(columns) > 1:
-        path = Path(options.compare)
-        make_folder(path.parent)
-        draw_comparison(columns, path, options.all_curves)
-        print(f"side by side: {path}")
 
 
 def over_seeds(options: Options, references: dict) -> list[Column]:

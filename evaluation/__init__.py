@@ -10,8 +10,8 @@
 
     results      numbers side by side: which runs differ in the seed alone, mean ± std, what a reader should know
     tables       in the terminal, as .csv, .json, .md, .tex
-    report       pictures: of one run, of several side by side
     options      the flags
+    report       pictures: of one run, of several side by side
     listing      the runs that are there
     many_runs    scripts trained with many seeds
 

@@ -28,6 +28,8 @@ class Classifier(nn.Module):
     one by which nothing is chosen is in second.py.
     """
 
+    kind = "classifier"
+
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.maps = nn.Sequential(
@@ -64,8 +66,7 @@ def load_classifier(
         "torch": str(torch.__version__),
     }
     classifier = network(images.shape[1], int(labels.max()) + 1).to(device)
-    kind = network.__name__.lower()
-    path = Path(data_dir) / f"{kind}-{name}-{images.shape[1]}x{images.shape[2]}.pt"
+    path = Path(data_dir) / f"{network.kind.replace(' ', '-')}-{name}-{images.shape[1]}x{images.shape[2]}.pt"
     if path.exists():
         try:
             kept = torch.load(path, map_location=device, weights_only=True)
@@ -87,7 +88,7 @@ def load_classifier(
         kept = f"kept in {path}"
     except UserError as error:  # such as data that many users share, and none may write
         kept = f"not kept, so it will be trained again next time: {error}"
-    print(f"{kind}: {accuracy:.2%} right on {len(test.images):,} held-out images; {kept}")
+    print(f"{network.kind}: {accuracy:.2%} right on {len(test.images):,} held-out images; {kept}")
     return classifier.eval()
 
 
@@ -101,7 +102,7 @@ def train_classifier(classifier: nn.Module, images: Tensor, labels: Tensor, step
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
     for _ in tqdm(
         range(steps),
-        desc=f"training the {type(classifier).__name__.lower()}",
+        desc=f"training the {classifier.kind}",
         mininterval=0.5 if sys.stderr.isatty() else 30,
     ):
         index = torch.randint(len(images), (128,), device=images.device)

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from evaluation.report import FORMATS
 from evaluation.tables import TABLES
 from training.files import flag, require
+
+FORMATS = (".png", ".pdf", ".svg")
 
 
 @dataclass(kw_only=True)

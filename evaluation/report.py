@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: evaluate.png of one run, compare.png of several side by side. Not here: tables."""
+"""What an evaluation shows: evaluate.png of one run, compare.png of several side by side. Not here: tables as such."""
 
 import csv
 from collections.abc import Callable
@@ -11,13 +11,12 @@ from torch import Tensor
 
 from evaluation.curve import FILE, read_points
 from evaluation.metrics import nearest
+from evaluation.options import Options
 from evaluation.reference import Reference, pixels
-from evaluation.results import Column, floor_of, headings, rows
-from evaluation.tables import cell, marked
-from training.files import UserError, write_by
+from evaluation.results import Column, floor_of, headings, remarks, rows
+from evaluation.tables import cell, marked, print_table, write_table
+from training.files import UserError, make_folder, write_by
 from training.log import smooth
-
-FORMATS = (".png", ".pdf", ".svg")
 
 
 def pictures(
@@ -163,6 +162,21 @@ def draw_numbers(axes, columns: list[Column], keys: list[str]) -> None:
     cells = [[cell(column, key) for column in every] for key in keys]
     short = [drawable(Path(column.name).name) for column in every]
     axes.table(cells, rowLabels=[marked(key) for key in keys], colLabels=short, loc="center")
+
+
+def compare(columns: list[Column], options: Options) -> None:
+    """The table, also as a file if asked for; for several columns one picture of them all."""
+    print_table(columns)
+    for line in remarks(columns):
+        print(line)
+    if options.table:
+        write_table(columns, Path(options.table))
+        print(f"the table: {options.table}")
+    if len(columns) > 1:
+        path = Path(options.compare)
+        make_folder(path.parent)
+        draw_comparison(columns, path, options.all_curves)
+        print(f"side by side: {path}")
 
 
 def drawable(text: str) -> str:

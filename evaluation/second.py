@@ -1,4 +1,4 @@
-"""A classifier of another shape, trained apart: the judge by whom nothing was chosen. Not here: the first (features.py).
+"""A classifier of another shape, trained apart: by it nothing was chosen. Not here: the first one (features.py).
 
 The defaults of the scripts are chosen by the FID on the first classifier's features, so that number is a little too
 kind to them: whoever picks the best of many by a number picks its luck, too. `fid_second` of `evaluate.py --second` is
@@ -14,6 +14,8 @@ class SecondClassifier(nn.Module):
     Otherwise than the first one: max-pooling in place of strides, three convolutions in place of two, ELU in place of
     ReLU with BatchNorm, other first weights and other batches.
     """
+
+    kind = "second classifier"
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
