@@ -46,6 +46,7 @@ images has no labels, hence no classifier: what needs one is null, the neighbour
     fid_random  the fid on features of random, untrained convolutions (what it sees, what not: docs/without-labels.md)
 """
 
+import copy
 import functools
 import importlib
 import json
@@ -200,7 +201,7 @@ def measure(what, **settings) -> dict:
     device = choose_device_to_measure(options.device)
     if hasattr(what, "hp"):
         images = to_uint8(what.sample(options.samples, options.sample_seed))
-        G = what.G.to(device)
+        G = copy.deepcopy(what.G).to(device)
         samples = Samples(images, what.hp.data, None, None, run={"script": what.script}, G=G, z_dim=what.hp.z_dim)
     elif isinstance(what, str | Path):
         samples = load_samples(str(what), options, device)

@@ -15,6 +15,7 @@ from evaluation.features import choose_device_to_measure
 from evaluation.reference import Reference
 from training.datasets import BUILT_IN, Dataset, load_built_in
 from training.files import UserError, write_file
+from training.pictures import to_uint8
 from training.terminal import say
 
 FILE = "fid.csv"
@@ -29,12 +30,14 @@ class FidCurve:
     as they are, and the samples are made as those of a grid.
     """
 
-    def __init__(self, hp, real: Tensor, step: int) -> None:
-        """hp: the run's hyperparameters; real: its training images, uint8; step: the last one that is done.
+    def __init__(self, hp, real: Tensor, samples: Callable[[int, int], Tensor], step: int) -> None:
+        """hp: the run's hyperparameters; real: its training images, uint8; samples(seed, n): G's images in [-1, 1];
+        step: the last one that is done. board: TensorBoard, if it is to have the points, too.
 
         Raises UserError if there are too few images, or the data can't be had.
         """
-        self.path, self.seed = Path(hp.out) / FILE, hp.sample_seed
+        self.path, self.seed, self.every, self.samples = Path(hp.out) / FILE, hp.sample_seed, hp.fid_every, samples
+        self.board = None
         train = test = Dataset(real.cpu(), None, hp.data)
         if hp.data in BUILT_IN:
             given = (hp.data, Path(hp.data_dir), hp.image_size, hp.channels)
@@ -50,20 +53,22 @@ class FidCurve:
                 raise UserError(f"--fid-every {hp.fid_every}: {few}")
             self.features = self.reference.real_features(self.count)[0].shape[1]
         self.reference.forget_images()
-        self.steps, self.values = self.kept(hp.fid_every, step)
+        self.steps, self.values = self.kept(step)
         self.said = False
 
-    def kept(self, every: int, step: int) -> tuple[list[int], list[float]]:
+    def kept(self, step: int) -> tuple[list[int], list[float]]:
         """The points up to `step` that are in the file: those after the checkpoint are measured again."""
         steps, values = read_points(self.path).get(self.name, ([], []))
-        found = [(at, value) for at, value in zip(steps, values) if at <= step and at % every == 0]
+        found = [(at, value) for at, value in zip(steps, values) if at <= step and at % self.every == 0]
         return [at for at, _ in found], [value for _, value in found]
 
-    def point(self, step: int, samples: Callable[[int, int], Tensor]) -> dict[str, float]:
-        """Measure samples(seed, n), uint8, made after `step` steps; write the file. The point by its name."""
+    def after_step(self, step: int) -> None:
+        """Measure, if a point is due, and write the file."""
+        if step % self.every:
+            return
         started = time.perf_counter()
         with torch.random.fork_rng(self.devices):
-            value = self.reference.fid(samples(self.seed, self.count))
+            value = self.reference.fid(to_uint8(self.samples(self.seed, self.count)))
         self.steps.append(step)
         self.values.append(value)
         rows = [["step", self.name], *zip(self.steps, self.values)]
@@ -75,7 +80,8 @@ class FidCurve:
                 f"{self.name} {value:.4g} at step {step}; a point costs {seconds:.1f} s, of {self.count:,} samples{few}"
             )
             self.said = True
-        return {self.name: value}
+        if self.board is not None:
+            self.board.values({self.name: value}, step)
 
 
 def read_points(path: Path) -> dict[str, tuple[list[int], list[float]]]:

@@ -64,13 +64,6 @@ class Reference:
         self.floors: dict[tuple, dict] = {}
         self.density_floors: dict[int, dict] = {}
 
-    def remark(self) -> str:
-        """What a reader of the numbers should know of the real images, or nothing."""
-        if self.classifier is None or self.learned is not self.train:
-            return ""
-        few = f"{len(self.train.images):,} training images: too few to keep some from the classifier"
-        return f"{few}, so fid, kid, precision and the like of copies may lie below the floor"
-
     def forget_images(self) -> None:
         """Keep the features that are there, and give the memory of the images back."""
         none = Dataset(self.train.images[:0].clone(), None, self.train.source)

@@ -179,7 +179,10 @@ def remarks_on(numbers: dict, source: str, reference: Reference) -> list[str]:
     if reference.classifier is None:
         found.append(f"no labels, hence no classifier and no {', '.join(NEEDS_LABELS)}")
         found.append("fid_random is by random convolutions: it compares on the same images and image size only")
-    return found + [line for line in (reference.remark(),) if line]
+    elif reference.learned is reference.train:
+        few = f"{len(reference.train.images):,} training images are too few to keep some from the classifier"
+        found.append(f"{few}: fid, kid, precision and the like of copies may lie below the floor")
+    return found
 
 
 def require_different(targets: Sequence[str]) -> None:

@@ -117,11 +117,12 @@ def as_json(columns: list[Column]) -> str:
 
 def as_markdown(columns: list[Column]) -> str:
     keys, names = for_a_paper(columns), differing(columns)
-    lines = [["", *keys], ["---"] * (len(keys) + 1)]
+    lines = [["", *keys]]
     for column in columns:
         lines.append([title(column, names), *(cell(column, key) for key in keys)])
     lines.append(["real (floor)", *(cell(floor_of(columns), key) for key in keys)])
     text = [f"| {' | '.join(word.replace('|', chr(92) + '|') for word in line)} |" for line in lines]
+    text.insert(1, "|---" * (len(keys) + 1) + "|")
     return "\n".join([*text, *("\n" + line for line in differences(columns))]) + "\n"
 
 

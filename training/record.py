@@ -79,9 +79,8 @@ def lock_folder(folder: Path) -> filelock.FileLock:
 class Record:
     """The record of one run, in the folder `hp.out`. All processes call its methods together; process 0 alone writes.
 
-    hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the
-    training changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; grid: how
-    images become a picture; real: the training images.
+    hp: the run's hyperparameters; about: what a checkpoint says besides; parts: what the training changes, by name;
+    samples(seed, n): G's images, N×C×H×W in [-1, 1]; grid: how images become a picture; real: the training images.
     """
 
     def __init__(
@@ -103,8 +102,7 @@ class Record:
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
         self.spread, self.real = Spread(real), real
         self.log = Log(self.folder, hp.log_every)
-        self.board: Board | None = None  # with --tensorboard, from begin() on
-        self.fid = None  # with --fid-every, from begin() on
+        self.board = self.fid = None  # with --tensorboard, with --fid-every: from begin() on
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
         """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
@@ -124,12 +122,7 @@ class Record:
         self.spread.remark(self.hp.batch_size)
         if self.hp.tensorboard and rank() == 0:
             self.board = Board(self.folder, self.about["hyperparameters"], step)
-        if self.hp.fid_every and rank() == 0:
-            # Late, and the one import of evaluation/ in training/: who trains without this flag loads no metric
-            from evaluation.curve import FidCurve
-
-            self.fid = FidCurve(self.hp, self.real, step)
-            self.log.points[self.fid.name] = self.fid.steps, self.fid.values
+        self.fid = fid_curve(self, step) if self.hp.fid_every and rank() == 0 else None
         if step == 0:
             self.save_grid(0)
 
@@ -143,8 +136,8 @@ class Record:
                     self.board.values(row, step)
             if step % self.hp.sample_every == 0 or last:
                 self.save_grid(step)
-            if self.fid is not None and step % self.hp.fid_every == 0:
-                self.save_fid(step)
+            if self.fid is not None:  # before a checkpoint of the same step, so that a resumed run has the point, too
+                self.fid.after_step(step)
             if step % self.hp.checkpoint_every == 0 or last or stop:
                 self.save_checkpoint(step, seconds)
                 if last or stop or seconds > self.log.drawn + 60:  # drawing takes a third of a second
@@ -162,12 +155,6 @@ class Record:
             save_picture(picture, self.folder / "samples" / f"{step:06d}.png")
             if self.board is not None:
                 self.board.picture(picture, step)
-
-    def save_fid(self, step: int) -> None:
-        """A point of fid.csv. Before a checkpoint of the same step, so that a resumed run has it, too."""
-        point = self.fid.point(step, lambda seed, n: to_uint8(self.samples(seed, n)))
-        if self.board is not None:
-            self.board.values(point, step)
 
     def save_checkpoint(self, step: int, seconds: float) -> None:
         """checkpoint.pt, if all weights and all logged values are finite."""
@@ -210,6 +197,17 @@ class Record:
             self.lock.release()
         if self.board is not None:
             self.board.close()
+
+
+def fid_curve(record: Record, step: int):
+    """The FID while a run trains. The one import of evaluation/ in training/, and late: without --fid-every a training
+    loads no metric."""
+    from evaluation.curve import FidCurve
+
+    curve = FidCurve(record.hp, record.real, record.samples, step)
+    record.log.points[curve.name] = curve.steps, curve.values  # drawn beside the losses
+    curve.board = record.board
+    return curve
 
 
 def say_what_comes_next(script: str, hp) -> None:
