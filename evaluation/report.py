@@ -32,8 +32,10 @@ def pictures(
         walks = grid(between.flatten(0, 1), columns=between.shape[1])
         panels.append(("from one noise vector to another", walks))
     if lines is not None:
-        real = "a held-out image" if reference.classifier else "a training image (none are held out)"
-        title = f"{real} | G(z) nearest to it | on the way from z to another z | G(z) nearest to | the other image"
+        kind = "held-out" if reference.classifier else "training"
+        title = (
+            f"a {kind} image | the nearest G(z) found | from this z to another one | its G(z) | another {kind} image"
+        )
         panels.append((title, grid(lines, columns=len(lines) // 2)))
     return panels
 

@@ -72,8 +72,8 @@ def for_a_paper(columns: list[Column]) -> list[str]:
 
 
 def title(column: Column, names: list[str]) -> str:
-    """What stands in front of a row: the settings in which the rows differ, or the name."""
-    words = ", ".join(described(column, names)) or column.name
+    """What stands in front of a row: the settings in which the rows differ. Scripts differ in many: then the name."""
+    words = column.name if "script" in names else ", ".join(described(column, names)) or column.name
     return f"{words} (n = {len(column.results)})" if len(column.results) > 1 else words
 
 

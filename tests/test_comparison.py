@@ -184,7 +184,8 @@ def test_two_runs_on_the_command_line(command_line, tmp_path, data_dir, known, m
     evaluate.main()
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:3]] == [["out/fgan", "fgan.py"], ["out/kl", "fgan.py"]]
-    assert lines[2].endswith("divergence kl")
+    assert lines[1].endswith("  batch_size 8")
+    assert lines[2].endswith("  divergence kl, batch_size 8")
     assert "6 of 6" in lines[1]
     assert lines[1].split()[5] == f"{json.loads((tmp_path / 'out/fgan/metrics.json').read_text())['fid']:.4g}"
     monkeypatch.setattr("sys.argv", ["evaluate.py", "out/fgan", "nowhere", *words[3:]])

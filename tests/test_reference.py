@@ -124,7 +124,8 @@ def test_the_second_classifier_is_another_one_and_kept_apart(known, tmp_path, mo
     asked = small.measure(few.images[:100], 5, second=True)
     assert asked["fid_second"] > 0
     assert asked == plain | {"fid_second": asked["fid_second"]}
-    assert small.floor(100, 5, second=True)["fid_second"] > 0
+    assert small.floor(100, 5)["fid_second"] is None
+    assert small.floor(100, 5, second=True)["fid_second"] is not None
     assert steps == [("classifier", 0), ("second classifier", 1)]
     assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["classifier-few-1x28.pt", "second-classifier-few-1x28.pt"]
     shapes = [sorted(tuple(p.shape) for p in net.parameters()) for net in (small.classifier, small.second)]

@@ -100,8 +100,7 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread, self.real = Spread(real), real
-        self.log = Log(self.folder, hp.log_every)
+        self.spread, self.real, self.log = Spread(real), real, Log(self.folder, hp.log_every)
         self.board = self.fid = None  # with --tensorboard, with --fid-every: from begin() on
 
     def restore(self, checkpoint: dict) -> tuple[int, float]:
