@@ -75,6 +75,8 @@ class Options:
     """Generator updates per row of log.csv; a row is the mean over them."""
     checkpoint_every: int = 1000
     """Generator updates between two checkpoints: the most that a power failure can cost."""
+    fid_every: int = 0
+    """Above 0: generator updates between two points of the FID of 2,000 samples, in fid.csv and curves.png."""
     tensorboard: bool = False
     """Also write what is logged, the grids and the hyperparameters for `tensorboard --logdir out`."""
 
@@ -103,6 +105,7 @@ class Options:
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
         asked = [flag(name) for name in ("png", "walk") if getattr(self, name)]
         require(self.sample > 0 or not asked, " ".join(asked), "without --sample", "given with --sample N")
+        require(self.fid_every >= 0, "--fid-every", self.fid_every, "0 (never) or a number of generator updates")
         for name in ("steps", "n_critic", "z_dim", "width", *checkpoints.INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
         require(getattr(self, "batch_size", 2) >= 2, "--batch-size", getattr(self, "batch_size", 2), "at least 2")

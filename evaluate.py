@@ -1,104 +1,79 @@
 """How good are the samples, how diverse, and how does that compare with real images?
 
+    python evaluate.py                                the runs in out/: what differs, steps, FID if known
     python evaluate.py out/began                      a finished run
-    python evaluate.py out/began out/began.1          several, side by side: what differs, numbers, one picture
+    python evaluate.py out/began out/began.1 …        several: what differs, numbers, one picture; those that differ
+                                                      in the seed alone are one column, mean ± std
     python evaluate.py samples.npz                    images from elsewhere: arr_0, uint8, N×H×W×C
     python evaluate.py folder_of_pngs                 the same as pictures
-    python evaluate.py --seeds 5 began.py "began.py --gamma 0.5"    train and evaluate over seeds: mean ± std
+    python evaluate.py --seeds 5 began.py "began.py --gamma 0.5"    train, then the same
+    python evaluate.py … --table results.tex          the table as .tex, .md (for reading), .csv, .json (for programs)
+    evaluate.measure("out/began")                     from Python: the numbers as a dictionary (a run, or images, too)
 
 A GAN's losses say little about its samples and an eye sees a few dozen of them, so each number here
 answers one question, and stands beside the *floor*: the same number for real images that no GAN has
-seen, with the same sample counts. A number at the floor sees no difference between samples and data. Another
-may still see one (copies of the training set reach the floor of fid, precision, recall, but not of memorisation).
+seen, with the same sample counts. A number at the floor sees no difference between samples and data. Another may.
 
-    fid         are the two clouds of features alike in mean and covariance? (Heusel 2017, 1706.08500)
+As a whole (↓ lower is better)
+    fid         are the two clouds of features alike in mean and covariance? (Heusel 2017, 1706.08500) Of fewer than
+                ten samples for each of the 128 features it is mostly noise: then kid stands first
     kid         the same by a kernel, unbiased for few samples (Bińkowski 2018, 1801.01401)
-    inception_score  is each image surely of one class, and are all classes there? (Salimans 2016, 1606.03498)
+    fid_second  with --second: fid by another classifier, by which no default was or will be chosen. The defaults were
+                chosen by fid, which is a little too kind to them (evaluation/second.py)
+Quality and diversity (↑ higher is better)
     precision   share of samples inside the real data's neighbourhoods: quality
     recall      share of real images inside the samples' neighbourhoods: diversity (Kynkäänniemi 2019, 1904.06991)
-    density, coverage  the same two questions, robust against outliers (Naeem 2020, 2002.09797)
+    density, coverage  the same two questions, robust against outliers (Naeem 2020, 2002.09797). --k 5 is Naeem's, for
+                all four, as in their code; Kynkäänniemi's is 3
+    inception_score  is each image surely of one class, and are all classes there? (Salimans 2016, 1606.03498)
     classes     how many classes the classifier finds among the samples, and class_share, how often each
     spread      standard deviation over the samples, mean over pixels, as a share of the real images': 0 is one image
+Learned or copied? (distances are RMS over pixels, which lie in [0, 1])
+    memorisation  median distance to the nearest training image. Far below the floor: most are copies, or blanks
+    memorisation_low  what 1 % of the samples lie below: far below the floor, some are copies, whatever the median says
+    inversion   of runs: distance of held-out real images to the nearest G(z), z found by Adam (Berthelot 2017, 4.3);
+                inversion_own the same for G's own samples: what the search misses. A G that copies is far from them
     kde_nats    with --kde: mean log-likelihood of held-out real images when each sample is a Gaussian, ± its standard
                 error (floor: training images as samples). For old papers: ranks models wrongly (Theis 2016, 1511.01844)
-    memorisation  median distance (RMS over pixels, which lie in [0, 1]) to the nearest training image:
-                far below the floor means copies of the training set, or blanks
 
-Features are the last hidden layer (128 numbers) of a small classifier, trained here once on the labelled data
-and kept under data/. Inception, which these metrics are named after, knows no digits. So the numbers compare
-with each other, and not with those of papers. For the neighbourhoods the classifier's convolutional maps are
-added (256 numbers): in the last layer alone pure noise is as close to digits as digits are to each other, with
-a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence no classifier: then fid, kid,
-inception_score and classes are null, the neighbourhoods are those of the pixels, and there is
+Features are the last hidden layer of a small classifier, trained here once on labelled images and kept under data/.
+Samples are compared with images that it has not learned from, where there are enough. Inception, after which these
+metrics are named, knows no digits. So the numbers compare with each other, and not with those of papers:
+docs/inception.md. For the neighbourhoods the classifier's convolutional maps are added (256 numbers): in the last
+layer alone noise is as close to digits as digits are, with a precision of 0.99; with the maps it is 0.00. A folder of
+images has no labels, hence no classifier: what needs one is null, the neighbourhoods are those of the pixels, and
 
     fid_random  the fid on features of random, untrained convolutions (what it sees, what not: docs/without-labels.md)
 """
 
+import copy
+import functools
 import importlib
 import json
 import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-import tyro
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 import common
 from evaluation.features import choose_device_to_measure
-from evaluation.image_files import read_npz, read_pictures
+from evaluation.image_files import as_images, read_npz, read_pictures
+from evaluation.inversion import continuity
+from evaluation.listing import print_runs
 from evaluation.many_runs import train_seeds
 from evaluation.metrics import SAMPLES as PARZEN_SAMPLES
-from evaluation.metrics import nearest
-from evaluation.reference import NEEDS_LABELS, Reference, pixels
-from evaluation.report import Column, draw, draw_comparison, headings, print_seeds, print_table, warnings
+from evaluation.options import Options
+from evaluation.reference import Reference, drawn
+from evaluation.report import compare, draw, pictures
+from evaluation.results import Column, Result, by_seed, remarks_on, require_different, require_one_source
 from training.checkpoints import CHECKPOINT, load_generator, read_checkpoint
-from training.files import UserError, make_folder, write_file
+from training.files import UserError, write_file
+from training.pictures import to_uint8
 from training.record import HYPERPARAMETERS
 from training.terminal import read_flags
-
-
-@dataclass(kw_only=True)
-class Options:
-    """How good, how diverse, against what floor."""
-
-    targets: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Run folders, .npz files or folders of PNGs; with --seeds: scripts, each with flags of its own if in quotes."""
-    samples: int = 10_000
-    """Images to generate and to compare with. Fewer if there are fewer; metrics.json says how many."""
-    sample_seed: int = 0
-    """Of the noise."""
-    k: int = 5
-    """Neighbours that make a neighbourhood, for precision, recall, density and coverage."""
-    data: str = "auto"
-    """What to compare with, as the scripts' --data. auto: what a run learned from; for images from elsewhere mnist."""
-    data_dir: str = "data"
-    """Folder in which data sets and the classifier are kept."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda, else cpu. With --seeds also for the trainings."""
-    kde: bool = False
-    """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples (or fewer)."""
-    seeds: int = 0
-    """Above 0: the targets are scripts; train each with seeds 0, 1, … and report mean ± std."""
-    flags: str = ""
-    """With --seeds: further flags for the scripts, in one word: "--flags=--gamma 0.7"."""
-    jobs: int = 1
-    """With --seeds: trainings at a time, which share the cores."""
-    compare: str = "out/compare.png"
-    """With several targets: their samples, curves and numbers in one picture."""
-    out: str = "out/seeds"
-    """With --seeds: the folder of the runs. Finished ones that are there are used, and not trained again."""
-
-    def __post_init__(self) -> None:
-        common.require(len(self.targets) > 0, "TARGETS", "()", "at least one")
-        common.require(self.samples >= 100, "--samples", self.samples, "at least 100")
-        common.require(1 <= self.k < 100, "--k", self.k, "in 1 to 99")
-        common.require(self.seeds >= 0, "--seeds", self.seeds, "0 or more")
-        common.require(self.jobs >= 1, "--jobs", self.jobs, "at least 1")
-        common.require(Path(self.compare).suffix == ".png", "--compare", self.compare, "the name of a .png file")
 
 
 @dataclass
@@ -112,6 +87,8 @@ class Samples:
     between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
     run: dict = field(default_factory=dict)  # of a run: what a comparison says of it
     source: str = ""  # of a run: the images that it learned from
+    G: nn.Module | None = None  # of a run: in eval mode
+    z_dim: int = 0
 
     def some(self, count: int) -> Tensor:
         """At most `count` of the images; of those from elsewhere, which may be sorted by class, every n-th."""
@@ -140,8 +117,10 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     images = common.generate_uint8(G, z)
     lines = [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
     between = common.generate_uint8(G, torch.stack(lines)).view(2, 12, *images.shape[1:])
-    run = {name: checkpoint[name] for name in ("script", "hyperparameters", "step")} | {"log": path / "log.csv"}
-    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run, checkpoint["data"])
+    run = {name: checkpoint.get(name) for name in ("script", "hyperparameters", "step", "seconds")}
+    run |= {"log": path / "log.csv"}
+    data = checkpoint["hyperparameters"]["data"]
+    return Samples(images, data, *files, between, run, checkpoint["data"], G, hp.z_dim)
 
 
 def script_of(name: str, folder: Path):
@@ -160,84 +139,104 @@ def reference_for(data: str, shape: torch.Size, data_dir: str, device: torch.dev
     return Reference(train, test, data, data_dir, device)
 
 
-def evaluate(target: str, options: Options, references: dict) -> Column:
-    """All numbers of one target, and what a comparison shows of it; writes metrics.json and evaluate.png into
-    a run, and beside anything else (FOLDER.metrics.json).
+def numbers_of(
+    name: str, samples: Samples, options: Options, references: dict
+) -> tuple[dict, Tensor | None, Reference]:
+    """All numbers of some samples; lines from one real image to another, if there is a G; what was compared with.
 
     references: keeps what was loaded for one target for the next one. Raises UserError.
     """
     device = choose_device_to_measure(options.device)
-    samples = load_samples(target, options, device)
     data = samples.data if options.data == "auto" else options.data
-    key = (data, tuple(samples.images.shape[1:]))
+    key = (data, tuple(samples.images.shape[1:]), options.data_dir)
     if key not in references:
         references[key] = reference_for(data, samples.images.shape[1:], options.data_dir, device)
     reference = references[key]
     count = min(len(samples.images), len(reference.test.images), options.samples)
     if count < 100:
-        raise UserError(f"{target}: {count} images to compare; needed are 100 samples and 100 held-out real ones")
-    images = samples.some(count)
-    numbers = reference.measure(images, options.k) | {"data": data, "floor": reference.floor(count, options.k)}
+        raise UserError(f"{name}: {count} images to compare; needed are 100 samples and 100 held-out real ones")
+    numbers = reference.measure(samples.some(count), options.k, second=options.second)
+    floor = reference.floor(count, options.k, options.second)
     if options.kde:
-        parzen = reference.density(samples.some(min(PARZEN_SAMPLES, len(reference.train.images))))
-        numbers = numbers | parzen | {"floor": numbers["floor"] | reference.density_floor(parzen["kde_samples"])}
-    panels = pictures(images[:24], samples.between, reference)
+        numbers |= reference.density(samples.some(min(PARZEN_SAMPLES, len(reference.others))))
+        floor = floor | reference.density_floor(numbers["kde_samples"])
+    lines = None
+    if samples.G is not None:
+        held_out = drawn(reference.test.images, 32)
+        noise = functools.partial(common.noise_from_seed, z_dim=samples.z_dim)
+        found, lines = continuity(samples.G, held_out, lambda seed, n: noise(seed, n).to(device))
+        numbers |= found
+    return numbers | {"data": data, "floor": floor}, lines, reference
+
+
+def evaluate(target: str, options: Options, references: dict) -> Result:
+    """All numbers of one target, and what a comparison shows of it; writes metrics.json and evaluate.png into
+    a run, and beside anything else (FOLDER.metrics.json). Raises UserError."""
+    samples = load_samples(target, options, choose_device_to_measure(options.device))
+    numbers, lines, reference = numbers_of(target, samples, options, references)
+    panels = pictures(samples.some(24), samples.between, lines, reference, common.grid)
     try:
         write_file(samples.metrics, json.dumps(numbers, indent=2).encode())
         draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)
     except UserError as error:  # such as a run of somebody else's
         print(f"{target}: its numbers are not kept: {error}")
-    if samples.source not in ("", reference.train.source):
-        print(f"{target}: it learned from {samples.source}, and is compared with {reference.train.source}")
-    if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
-        print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
-    if reference.classifier is None:
-        print(f"{data}: no labels, hence no classifier and no {', '.join(NEEDS_LABELS)}")
-        print("features of fid_random: random convolutions; it compares on the same images and image size only")
-    return Column(target, numbers, common.grid(images[:64]), **samples.run)
+    for line in remarks_on(numbers, samples.source, reference):
+        print(f"{target}: {line}")
+    return Result(target, numbers, common.grid(samples.some(64)), **samples.run, source=samples.source)
 
 
-def pictures(shown: Tensor, between: Tensor | None, reference: Reference) -> list[tuple[str, Image.Image]]:
-    """24 samples above their nearest training images, and walks between noise vectors, each with a title."""
-    _, index = nearest(pixels(shown, reference.device), reference.seen_pixels)
-    neighbours = reference.seen[index.cpu()]
-    rows = torch.cat([shown[:12], neighbours[:12], shown[12:24], neighbours[12:24]])
-    panels = [("samples, and below each its nearest training image", common.grid(rows, columns=12))]
-    if between is not None:
-        walks = common.grid(between.flatten(0, 1), columns=between.shape[1])
-        panels.append(("from one noise vector to another", walks))
-    return panels
+REFERENCES: dict = {}  # of measure(): what one call has loaded serves the next one
 
 
-def compare(columns: list[Column], path: Path) -> None:
-    """The table, and for several targets one picture of them all."""
-    print_table([*headings(columns), ["real (floor)"]], [*(c.numbers for c in columns), columns[0].numbers["floor"]])
-    if len(columns) > 1:
-        for line in warnings(columns):
-            print(line)
-        make_folder(path.parent)
-        draw_comparison(columns, path)
-        print(f"side by side: {path}")
+def measure(what, **settings) -> dict:
+    """The numbers of a run's folder, a finished run, an .npz file, a folder of pictures, or images, as a dictionary.
+
+    what: a path; or what train(hp) or common.load(folder) returns; or images: a tensor N×C×H×W, uint8 or float in
+    [-1, 1], or an array N×H×W×C, uint8. settings: as the flags, such as samples=2000, second=True. Writes no files.
+    Raises UserError, and ValueError for a setting that the command line would refuse.
+    """
+    if hasattr(what, "hp"):
+        settings.setdefault("data_dir", what.hp.data_dir)
+    options = Options(**settings)
+    device = choose_device_to_measure(options.device)
+    if hasattr(what, "hp"):
+        images = to_uint8(what.sample(options.samples, options.sample_seed))
+        G = copy.deepcopy(what.G).to(device)
+        samples = Samples(images, what.hp.data, None, None, run={"script": what.script}, G=G, z_dim=what.hp.z_dim)
+    elif isinstance(what, str | Path):
+        samples = load_samples(str(what), options, device)
+    else:
+        samples = Samples(as_images(what), "mnist", None, None)
+    return numbers_of(str(what) if isinstance(what, str | Path) else "measure", samples, options, REFERENCES)[0]
 
 
-def over_seeds(options: Options, references: dict) -> None:
-    """Train what is not trained yet, evaluate, and print the table of means."""
+def over_seeds(options: Options, references: dict) -> list[Column]:
+    """Train what is not trained yet; a column for each target."""
     device = ["--device", options.device] if options.device != "auto" else []
     flags = f"{options.flags} {shlex.join(['--data-dir', options.data_dir, *device])}"
     folders = train_seeds(options.targets, options.seeds, flags, options.out, options.jobs)
-    results = {target: [evaluate(run, options, references).numbers for run in runs] for target, runs in folders.items()}
-    seconds = {t: [read_checkpoint(Path(run), None)["seconds"] for run in runs] for t, runs in folders.items()}
-    print_seeds(results, seconds)
+    columns = [Column(target, [evaluate(run, options, references) for run in runs]) for target, runs in folders.items()]
+    for column in columns:
+        require_one_source(column)
+    return columns
 
 
 def main() -> None:
-    options = read_flags(Options, "evaluate.py", __doc__)
+    try:
+        options = read_flags(Options, "evaluate.py", __doc__)
+    except SystemExit:
+        if {"-h", "--help"} & set(sys.argv):
+            print(__doc__)
+        raise
     references: dict = {}
     try:
-        if options.seeds:
-            over_seeds(options, references)
+        if not options.targets:
+            print_runs(Path("out"), lambda script: script_of(script, Path("out")).Hyperparameters)
+        elif options.seeds:
+            compare(over_seeds(options, references), options)
         else:
-            compare([evaluate(target, options, references) for target in options.targets], Path(options.compare))
+            require_different(options.targets)
+            compare(by_seed([evaluate(target, options, references) for target in options.targets]), options)
     except UserError as error:
         sys.exit(f"evaluate.py: {error}")
     except KeyboardInterrupt:

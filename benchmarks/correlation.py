@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 import common
 from benchmarks.measuring import Enough, command, images_of, save, score, side_by_side, watch
-from evaluation.report import mean_and_deviation
+from evaluation.results import mean_and_deviation
 from training.terminal import read_flags
 
 WASSERSTEIN = ("wgan", "wgan_gp")

@@ -135,7 +135,7 @@ def compare_runs(options: Options) -> None:
                 raise UserError(
                     f"{options.data} has no labels, so there is no second FID to compare with: name no runs"
                 )
-            real = drawn(known.train.images, len(samples))
+            real = drawn(known.compared, len(samples))
             features, random = known.features(real)[0], random_features(real, CPU)
         pairs.append((fid(features, known.features(samples)[0]), fid(random, random_features(samples, CPU))))
         print(f"{run}: fid {pairs[-1][0]:.4g}, fid_random {pairs[-1][1]:.4g}", flush=True)

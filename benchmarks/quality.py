@@ -28,7 +28,7 @@ from benchmarks.measuring import (
     side_by_side,
     watch,
 )
-from evaluation.report import mean_and_deviation
+from evaluation.results import mean_and_deviation
 from training.terminal import read_flags
 
 IN_USE = ", in use"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.files import UserError, first_line
 from training.folders import upright
+from training.pictures import to_uint8
 
 
 def read_npz(path: Path) -> Tensor:
@@ -48,3 +49,17 @@ def read_pictures(folder: Path) -> Tensor:
         )
     pictures = torch.from_numpy(np.stack(arrays))
     return pictures.view(*pictures.shape[:3], -1).permute(0, 3, 1, 2).contiguous()
+
+
+def as_images(content: Tensor | np.ndarray) -> Tensor:
+    """Images given from Python, as uint8 N×C×H×W: a tensor N×C×H×W, uint8 or float in [-1, 1], or an array N×H×W×C."""
+    if isinstance(content, np.ndarray) and content.ndim == 4:
+        content = torch.from_numpy(content).permute(0, 3, 1, 2).contiguous()
+        if content.dtype != torch.uint8:
+            raise UserError(f"an array of images must be uint8, N×H×W×C; this is {content.dtype}")
+    if not isinstance(content, Tensor) or content.ndim != 4 or content.shape[1] not in (1, 3):
+        shape = tuple(content.shape) if hasattr(content, "shape") else type(content).__name__
+        raise UserError(f"images must be a tensor N×C×H×W or an array N×H×W×C with C 1 or 3; this is {shape}")
+    if content.shape[2] != content.shape[3]:
+        raise UserError(f"images must be square; these are {content.shape[2]}×{content.shape[3]}")
+    return content.cpu() if content.dtype == torch.uint8 else to_uint8(content.float())

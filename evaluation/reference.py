@@ -8,13 +8,17 @@ from torch import Tensor
 
 from evaluation.features import classify, load_classifier, random_features
 from evaluation.metrics import fid, inception_score, kid, log_likelihood, nearest, neighbourhoods
+from evaluation.second import SecondClassifier
 from training.datasets import Dataset
 from training.pictures import spread
 
 MAPS_WEIGHT = 8.0  # gives the maps a norm comparable with that of the features: 47 to 41 on MNIST
+APART = 10_000  # training images that the classifier does not learn from: samples are compared with these
+ENOUGH = 5 * APART  # training images; of fewer none is kept apart
 
 SCALARS = (
     "fid",
+    "fid_second",
     "fid_random",
     "kid",
     "inception_score",
@@ -25,6 +29,7 @@ SCALARS = (
     "classes",
     "spread",
     "memorisation",
+    "memorisation_low",
 )
 NEEDS_LABELS = ("fid", "kid", "inception_score", "classes")
 
@@ -33,22 +38,43 @@ class Reference:
     """The real images of a data set, in the shape of the samples, and their features."""
 
     def __init__(self, train: Dataset, test: Dataset, name: str, data_dir: str, device: torch.device) -> None:
-        """train, test: the images to compare with, and those held out, for the floor; name: of the data set."""
-        self.train, self.test, self.device = train, test, device
-        self.seen = train.images  # what a run may have learned by heart
-        self.classifier = None
-        if self.train.labels is not None:
-            self.classifier = load_classifier(self.train, self.test, name, data_dir, device)
-        else:  # no held-out part: one random half stands in for it
-            order = torch.randperm(len(self.train.images), generator=torch.Generator().manual_seed(0))
+        """train, test: all training images, and those held out, for the floor; name: of the data set.
+
+        compared: those of the training images that samples are compared with; learned: those of the classifier;
+        others: all that are not among the held-out ones.
+        """
+        self.name, self.data_dir, self.device = name, data_dir, device
+        self.train, self.test, self.learned = train, test, train
+        self.compared = train.images
+        self.classifier = self.second = None
+        order = torch.randperm(len(train.images), generator=torch.Generator().manual_seed(0))
+        if train.labels is None:  # no held-out part: one random half stands in for it
             half = min(len(order) // 2, 50_000)  # more would fill the memory
-            images = self.train.images
-            self.train = Dataset(images[order[half : 2 * half]], None, self.train.source)
-            self.test = Dataset(images[order[:half]], None, self.train.source)
-        self.seen_pixels = pixels(self.seen, device)
+            self.compared = train.images[order[half : 2 * half]]
+            self.test = Dataset(train.images[order[:half]], None, train.source)
+        else:
+            if len(order) >= ENOUGH:
+                self.compared, rest = train.images[order[:APART]], order[APART:]
+                self.learned = Dataset(train.images[rest], train.labels[rest], train.source)
+            self.classifier = load_classifier(self.learned, test, name, data_dir, device)
+        self.others = self.compared if train.labels is None else train.images
+        self.kept_pixels: Tensor | None = None
         self.kept_features: dict[int, tuple[Tensor, Tensor]] = {}
-        self.floors: dict[tuple[int, int], dict] = {}
+        self.kept_second: dict[int, Tensor] = {}
+        self.floors: dict[tuple, dict] = {}
         self.density_floors: dict[int, dict] = {}
+
+    def forget_images(self) -> None:
+        """Keep the features that are there, and give the memory of the images back."""
+        none = Dataset(self.train.images[:0].clone(), None, self.train.source)
+        self.train = self.test = self.learned = none
+        self.compared = self.others = none.images
+
+    def seen_pixels(self) -> Tensor:
+        """Of all that a run may have learned by heart."""
+        if self.kept_pixels is None:
+            self.kept_pixels = pixels(self.train.images, self.device)
+        return self.kept_pixels
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """For uint8 images: features for fid and kid, features for neighbourhoods, logits; all on the CPU.
@@ -61,27 +87,42 @@ class Reference:
         return features, torch.cat([features, MAPS_WEIGHT * maps], dim=1), logits
 
     def real_features(self, count: int) -> tuple[Tensor, Tensor]:
-        """Both kinds of features of `count` training images, always the same ones."""
+        """Both kinds of features of `count` real images to compare with, always the same ones."""
         if count not in self.kept_features:
-            self.kept_features[count] = self.features(drawn(self.train.images, count))[:2]
+            self.kept_features[count] = self.features(drawn(self.compared, count))[:2]
         return self.kept_features[count]
 
-    def measure(self, images: Tensor, k: int, seen_pixels: Tensor | None = None) -> dict:
-        """All numbers for uint8 images N×C×H×W against as many random training images.
+    def fid(self, images: Tensor) -> float:
+        """fid alone (fid_random without labels) of uint8 images against as many real ones."""
+        return fid(self.real_features(len(images))[0], self.features(images)[0])
+
+    def fid_second(self, images: Tensor) -> float:
+        """The same on the features of the second classifier."""
+        if self.second is None:
+            given = (self.learned, self.test, self.name, self.data_dir, self.device)
+            self.second = load_classifier(*given, SecondClassifier, seed=1)
+        if len(images) not in self.kept_second:
+            real = drawn(self.compared, len(images))
+            self.kept_second[len(images)] = classify(self.second, real, self.device)[0].cpu()
+        return fid(self.kept_second[len(images)], classify(self.second, images, self.device)[0].cpu())
+
+    def measure(self, images: Tensor, k: int, seen_pixels: Tensor | None = None, second: bool = False) -> dict:
+        """All numbers for uint8 images N×C×H×W against as many real ones.
 
         seen_pixels: in which to look for copies; by default the pixels of all that a run may have trained on.
         """
-        seen_pixels = self.seen_pixels if seen_pixels is None else seen_pixels
+        seen_pixels = self.seen_pixels() if seen_pixels is None else seen_pixels
         real, real_points = self.real_features(len(images))
         fake, fake_points, logits = self.features(images)
         few = max(2, min(2000, 2**25 // images[0].numel()))  # enough for a median and a deviation; 128 MB as floats
         some = images[:: math.ceil(len(images) / few)]
-        real_spread = spread(drawn(self.train.images, len(some)))
-        distance, _ = nearest(pixels(some, self.device), seen_pixels)
-        numbers = dict.fromkeys(SCALARS)
+        real_spread = spread(drawn(self.compared, len(some)))
+        distance = nearest(pixels(some, self.device), seen_pixels)[0].cpu()
+        numbers = dict.fromkeys(SCALARS) | {"class_share": None}
         numbers |= neighbourhoods(real_points, fake_points, k)
         numbers["spread"] = spread(some) / real_spread if real_spread else None
-        numbers |= {"memorisation": distance.median().item(), "class_share": None, "samples": len(images)}
+        numbers |= {"memorisation": distance.median().item(), "memorisation_low": distance.quantile(0.01).item()}
+        numbers |= {"samples": len(images), "features": real.shape[1], "k": k}
         if logits is None:
             numbers["fid_random"] = fid(real, fake)
         else:
@@ -89,15 +130,17 @@ class Reference:
             numbers |= {"fid": fid(real, fake), "kid": kid(real, fake), "inception_score": inception_score(logits)}
             # covered: at least a tenth of the share that it would have if all were equally frequent
             numbers |= {"classes": int((share >= 0.1 / len(share)).sum()), "class_share": share.tolist()}
+            numbers["fid_second"] = self.fid_second(images) if second else None
         return numbers
 
-    def floor(self, count: int, k: int) -> dict:
+    def floor(self, count: int, k: int, second: bool = False) -> dict:
         """The same numbers for `count` held-out real images."""
-        if (count, k) not in self.floors:
+        key = (count, k, second)
+        if key not in self.floors:
             # Without labels the held-out images are among those that a run has seen: look in the other half
-            others = None if self.classifier else pixels(self.train.images, self.device)
-            self.floors[count, k] = self.measure(drawn(self.test.images, count), k, others)
-        return self.floors[count, k]
+            others = None if self.classifier else pixels(self.compared, self.device)
+            self.floors[key] = self.measure(drawn(self.test.images, count), k, others, second)
+        return self.floors[key]
 
     def density(self, images: Tensor) -> dict[str, float]:
         """The log-likelihood of the held-out real images under uint8 images, smoothed: keys kde_...."""
@@ -106,7 +149,7 @@ class Reference:
     def density_floor(self, count: int) -> dict[str, float]:
         """The same with `count` random training images in place of samples."""
         if count not in self.density_floors:
-            self.density_floors[count] = self.density(drawn(self.train.images, count))
+            self.density_floors[count] = self.density(drawn(self.others, count))
         return self.density_floors[count]
 
 

@@ -1,68 +1,43 @@
-"""What an evaluation shows: tables, mean ± standard deviation, pictures, runs side by side. Not here: the numbers."""
+"""What an evaluation shows: evaluate.png of one run, compare.png of several side by side. Not here: tables as such."""
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
-from evaluation.reference import SCALARS
-from training.checkpoints import fixed_part
-from training.files import UserError, write_by
+from evaluation.curve import FILE, read_points
+from evaluation.metrics import nearest
+from evaluation.options import Options
+from evaluation.reference import Reference, pixels
+from evaluation.results import Column, floor_of, headings, remarks, rows
+from evaluation.tables import cell, marked, print_table, write_table
+from training.files import UserError, make_folder, write_by
 from training.log import smooth
 
-COLUMNS = ("fid", "precision", "recall", "coverage", "classes")  # of the results over seeds
 
-
-def print_table(headings: list[list[str]], columns: list[dict]) -> None:
-    """One row per metric; above each column one or more lines that say what it is of."""
-    width = max(14, *(len(line) for heading in headings for line in heading))
-    for i in range(max(map(len, headings))):
-        print_row("", [heading[i] if i < len(heading) else "" for heading in headings], width)
-    for key in (*SCALARS, "samples"):
-        if any(numbers[key] is not None for numbers in columns):
-            print_row(key, [in_table(numbers[key]) for numbers in columns], width)
-    if "kde_nats" in columns[0]:
-        print_row("kde_nats", [f"{n['kde_nats']:.1f} ± {n['kde_error']:.1f}" for n in columns], width)
-
-
-def print_row(name: str, cells: list[str], width: int) -> None:
-    print(f"{name:16}" + "".join(f"{cell:>{width + 2}}" for cell in cells))
-
-
-def in_table(number: float | int | None) -> str:
-    return "–" if number is None else f"{number:,}" if isinstance(number, int) else f"{number:.4g}"
-
-
-def print_seeds(results: dict[str, list[dict]], seconds: dict[str, list[float]]) -> None:
-    """A Markdown table: mean ± standard deviation over seeds."""
-    every = [run for runs in results.values() for run in runs]
-    keys = [key for key in ("fid_random", *COLUMNS, "kde_nats") if any(run.get(key) is not None for run in every)]
-    print("| script | " + " | ".join(keys) + " | seconds |")
-    print("|---" * (len(keys) + 2) + "|")
-    for script, runs in results.items():
-        cells = [mean_and_deviation([run[key] for run in runs]) for key in keys] + [mean_and_deviation(seconds[script])]
-        print(f"| {script} | " + " | ".join(cells) + " |")
-    first, *others = results
-    for script in others:  # the same seeds, so the differences can be taken seed by seed
-        differences = [paired(results[script], results[first], key) for key in keys]
-        print(f"{script} − {first}, seed by seed: {', '.join(map(' '.join, zip(keys, differences)))}")
-
-
-def paired(ours: list[dict], theirs: list[dict], key: str) -> str:
-    """mean ± standard deviation of the differences of a number, seed by seed."""
-    pairs = [(a[key], b[key]) for a, b in zip(ours, theirs)]
-    return mean_and_deviation([None if None in pair else pair[0] - pair[1] for pair in pairs])
-
-
-def mean_and_deviation(values: list[float | None]) -> str:
-    """mean ± standard deviation, with three digits of the mean; of a single value that value."""
-    if any(value is None or np.isnan(value) for value in values):
-        return "–"
-    mean = np.mean(values)
-    digits = max(0, 2 - int(np.floor(np.log10(abs(mean) + 1e-12)))) if mean else 2
-    return f"{mean:.{digits}f}" + (f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "")
+def pictures(
+    shown: Tensor, between: Tensor | None, lines: Tensor | None, reference: Reference, grid: Callable[..., Image.Image]
+) -> list[tuple[str, Image.Image]]:
+    """24 samples above their nearest training images, walks between noise vectors, and between real images: each with
+    a title. grid: how images become a picture."""
+    _, index = nearest(pixels(shown, reference.device), reference.seen_pixels())
+    neighbours = reference.train.images[index.cpu()]
+    order = torch.cat([shown[:12], neighbours[:12], shown[12:24], neighbours[12:24]])
+    panels = [("samples, and below each its nearest training image", grid(order, columns=12))]
+    if between is not None:
+        walks = grid(between.flatten(0, 1), columns=between.shape[1])
+        panels.append(("from one noise vector to another", walks))
+    if lines is not None:
+        kind = "held-out" if reference.classifier else "training"
+        title = (
+            f"a {kind} image | the nearest G(z) found | from this z to another one | its G(z) | another {kind} image"
+        )
+        panels.append((title, grid(lines, columns=len(lines) // 2)))
+    return panels
 
 
 def draw(panels: list[tuple[str, Image.Image]], share: list | None, real_share: list | None, path: Path) -> None:
@@ -86,104 +61,124 @@ def draw(panels: list[tuple[str, Image.Image]], share: list | None, real_share: 
     write_by(path, lambda file: figure.savefig(file, format="png", dpi=80))
 
 
-@dataclass
-class Column:
-    """One of the things compared: a run, or images from elsewhere (then without script, hyperparameters, curves)."""
-
-    name: str  # as it was given: a folder, a file
-    numbers: dict
-    picture: Image.Image
-    script: str = ""
-    hyperparameters: dict | None = None
-    step: int = 0
-    log: Path | None = None
+Curves = dict[str, tuple[list[float], list[float]]]
+"""Steps and values by name."""
 
 
-def differences(column: Column, first: Column) -> list[str]:
-    """How a run was made otherwise than the first one: its script, hyperparameters, steps; [] if alike."""
-    if column.hyperparameters is None or first.hyperparameters is None:
-        return []
-    words = [f"{column.script}.py"] if column.script != first.script else []
-    ours, theirs = fixed_part(column.hyperparameters), fixed_part(first.hyperparameters)
-    for name in ("precision", "device"):
-        ours[name], theirs[name] = column.hyperparameters.get(name), first.hyperparameters.get(name)
-    words += [f"{name} {ours[name]}" for name in ours if name in theirs and ours[name] != theirs[name]]
-    return words + ([f"step {column.step}"] if column.step != first.step else [])
-
-
-def headings(columns: list[Column]) -> list[list[str]]:
-    """What stands above each column: its name, and what differs from the first."""
-    return [[column.name, *(differences(column, columns[0]) if i else [])] for i, column in enumerate(columns)]
-
-
-def warnings(columns: list[Column]) -> list[str]:
-    """What a reader of the table should know."""
-    found = []
-    data = {column.numbers["data"] for column in columns}
-    if len(data) > 1:
-        found.append(f"compared with different data ({', '.join(sorted(data))}): their numbers do not compare")
-    counts = {column.numbers["samples"] for column in columns}
-    if len(counts) > 1:
-        found.append(
-            f"made of {', '.join(map(str, sorted(counts)))} images: with fewer fid is higher; the floor is of the first"
-        )
-    for column in columns:
-        if column.hyperparameters and column.step < column.hyperparameters.get("steps", 0):
-            found.append(f"{column.name} is not finished: step {column.step} of {column.hyperparameters['steps']}")
-    return found
-
-
-def read_log(path: Path) -> dict[str, list[float]]:
-    """The columns of a log.csv by name, `step` among them; {} if there is none. Raises UserError if it is no log."""
+def read_log(path: Path) -> Curves:
+    """The curves in a log.csv, and in the fid.csv beside it; {} if there is none. Raises UserError if it is no log."""
     if not path.is_file():
         return {}
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        columns = {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else {})}
-        return columns if "step" in columns else {}
+            lines = list(csv.DictReader(stream))
+        columns = {name: [float(line[name]) for line in lines] for name in (lines[0] if lines else {})}
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{path} is no log of these scripts: {error}") from error
+    if "step" not in columns:
+        return {}
+    steps = columns.pop("step")
+    return {name: (steps, values) for name, values in columns.items()} | read_points(path.with_name(FILE))
 
 
-def draw_comparison(columns: list[Column], path: Path) -> None:
-    """Sample grids side by side, curves of the same name in one panel, the numbers below."""
+def draw_comparison(columns: list[Column], path: Path, all_curves: bool = False) -> None:
+    """Sample grids side by side, curves of the same name in one panel, the numbers below, the floor beside them.
+
+    Panels are of the curves that all runs have, unless all_curves.
+    """
     from matplotlib.figure import Figure  # here, for its import takes half a second
-    from matplotlib.lines import Line2D
 
     titles = [drawable("\n".join(words)) for words in headings(columns)]
-    short = [drawable(Path(column.name).name) for column in columns]
-    logs = [read_log(column.log) if column.log else {} for column in columns]
-    names = list(dict.fromkeys(name for log in logs for name in log if name != "step"))
-    styles = [{"color": f"C{j}", "linestyle": ("-", "--", ":", "-.")[j // 10 % 4]} for j in range(len(columns))]
-    panels, width = max(2, len(columns)), 4 * max(2, len(columns))
-    rows = -(-len(names) // panels)
-    heights = [4.2 + 0.2 * max(title.count("\n") + 1 for title in titles), max(0.1, 2.6 * rows), 3]
+    logs = [[read_log(result.log) if result.log else {} for result in column.results] for column in columns]
+    names = panels_of(logs, all_curves)
+    across, width = max(2, len(columns)), 4 * max(2, len(columns))
+    lines = -(-len(names) // across)
+    keys = rows(columns)
+    heights = [
+        4.2 + 0.2 * max(title.count("\n") + 1 for title in titles),
+        max(0.1, 2.8 * lines),
+        0.6 + 0.24 * len(keys),
+    ]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     above, middle, below = figure.subfigures(3, 1, height_ratios=heights)
     for axes, title, column in zip(above.subplots(1, len(columns), squeeze=False)[0], titles, columns):
-        axes.imshow(column.picture)
+        axes.imshow(column.first.picture)
         axes.set_title(title, fontsize=10)
         axes.set_anchor("S")  # the room is above, for the titles
         axes.axis("off")
+    styles = [{"color": f"C{j}", "linestyle": ("-", "--", ":", "-.")[j // 10 % 4]} for j in range(len(columns))]
     for i, name in enumerate(names):
-        axes = middle.add_subplot(rows, panels, i + 1)
-        for j, log in enumerate(logs):
-            if name in log:
-                axes.plot(log["step"], smooth(log[name], len(log["step"]) // 20), **styles[j])
-        missing = [name_of_run for name_of_run, log in zip(short, logs) if name not in log]
-        axes.set_title(f"{name} (not in {', '.join(missing)})" if missing else name, fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
+        draw_panel(middle.add_subplot(lines, across, i + 1), name, columns, logs, styles)
     if names:
-        curves = {drawable(column.name): Line2D([], [], **styles[j]) for j, column in enumerate(columns) if logs[j]}
-        middle.legend(curves.values(), curves, fontsize=7, ncols=len(columns), loc="outside upper left")
-    axes = below.subplots()
+        legend(middle, columns, logs, styles)
+    draw_numbers(below.subplots(), columns, keys)
+    write_by(path, lambda file: figure.savefig(file, format=path.suffix[1:], dpi=150))
+
+
+def panels_of(logs: list[list[Curves]], all_curves: bool) -> list[str]:
+    """The names of the curves to draw: those that all runs with a log have, or all that any has."""
+    every = [log for column in logs for log in column if log]
+    names = list(dict.fromkeys(name for log in every for name in log))
+    return [name for name in names if all_curves or all(name in log for log in every)]
+
+
+def draw_panel(axes, name: str, columns: list[Column], logs: list[list[Curves]], styles: list[dict]) -> None:
+    """The curves of one name: pale as logged, or those of single seeds; bold smoothed, or the mean of the seeds."""
+    for column, style in zip(logs, styles):
+        curves = [log[name] for log in column if name in log]
+        smoothed = [smooth(values, len(values) // 20) for _, values in curves]
+        for (steps, values), bold in zip(curves, smoothed):
+            axes.plot(steps, values if len(curves) == 1 else bold, **style, alpha=0.3, linewidth=0.8)
+        steps = [steps for steps, _ in curves]
+        if all(at == steps[0] for at in steps):
+            axes.plot(*([steps[0], np.mean(smoothed, axis=0)] if curves else ()), **style)
+        else:  # logged at other steps: there is no mean
+            for at, bold in zip(steps, smoothed):
+                axes.plot(at, bold, **style)
+    missing = [column.name for column, curves in zip(columns, logs) if not any(name in log for log in curves)]
+    axes.set_title(drawable(f"{name} (not in {', '.join(missing)})" if missing else name), fontsize=9)
+    if name.startswith("fid"):
+        axes.set_yscale("log")
+    axes.set_xlabel("generator updates", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.3)
+
+
+def legend(figure, columns: list[Column], logs: list[list[Curves]], styles: list[dict]) -> None:
+    """Whose colour it is, and what a pale line means."""
+    from matplotlib.lines import Line2D
+
+    several = any(len(column.results) > 1 for column in columns)
+    meaning = "pale: as logged; bold: smoothed over 5 % of the run"
+    meaning += "; of several seeds, pale: each, smoothed; bold: their mean" * several
+    drawn = {drawable(c.name): Line2D([], [], **s) for c, log, s in zip(columns, logs, styles) if any(log)}
+    words = {"title": meaning, "title_fontsize": 7, "fontsize": 7, "ncols": len(columns), "loc": "outside upper left"}
+    figure.legend(drawn.values(), drawn, **words)
+
+
+def draw_numbers(axes, columns: list[Column], keys: list[str]) -> None:
+    """The table, with the direction that is better, and the floor as its last column."""
+    every = [*columns, floor_of(columns)]
     axes.axis("off")
-    keys = [key for key, value in columns[0].numbers.items() if isinstance(value, int | float)]
-    cells = [[in_table(column.numbers.get(key)) for column in columns] for key in keys]
-    axes.table(cells, rowLabels=keys, colLabels=short, loc="center")
-    write_by(path, lambda file: figure.savefig(file, format="png", dpi=80))
+    axes.set_title("↑ higher is better, ↓ lower is better; real (floor): held-out real images as samples", fontsize=8)
+    cells = [[cell(column, key) for column in every] for key in keys]
+    short = [drawable(Path(column.name).name) for column in every]
+    axes.table(cells, rowLabels=[marked(key) for key in keys], colLabels=short, loc="center")
+
+
+def compare(columns: list[Column], options: Options) -> None:
+    """The table, also as a file if asked for; for several columns one picture of them all."""
+    print_table(columns)
+    for line in remarks(columns):
+        print(line)
+    if options.table:
+        write_table(columns, Path(options.table))
+        print(f"the table: {options.table}")
+    if len(columns) > 1:
+        path = Path(options.compare)
+        make_folder(path.parent)
+        draw_comparison(columns, path, options.all_curves)
+        print(f"side by side: {path}")
 
 
 def drawable(text: str) -> str:

@@ -94,7 +94,7 @@ def command_line(tmp_path, monkeypatch, capfd, data_dir):
 
     Its curves.png is an empty picture: the drawing takes longer than a short training. test_curves.py draws.
     """
-    monkeypatch.setattr(log, "save_curves", lambda steps, columns, path: Image.new("L", (1, 1)).save(path))
+    monkeypatch.setattr(log, "save_curves", lambda steps, columns, path, points=None: Image.new("L", (1, 1)).save(path))
 
     def call(script: str, *arguments: object, data: bool = True) -> tuple[int, str, str]:
         module = importlib.import_module(script)

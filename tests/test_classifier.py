@@ -13,7 +13,7 @@ def test_the_classifier_is_good_and_kept(known, data_dir):
     *_, logits = features.classify(known.classifier, known.test.images, CPU)
     accuracy = (logits.argmax(1) == known.test.labels).double().mean().item()
     assert accuracy >= (0.985 if len(known.train.images) == 60_000 else 0.95)
-    again = features.load_classifier(known.train, known.test, "mnist", data_dir, CPU)
+    again = features.load_classifier(known.learned, known.test, "mnist", data_dir, CPU)
     for a, b in zip(again.state_dict().values(), known.classifier.state_dict().values()):
         assert torch.equal(a, b)
 

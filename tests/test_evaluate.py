@@ -4,7 +4,9 @@ import dataclasses
 import io
 import json
 import random
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from PIL import Image
 
 import common
 import evaluate
-from evaluation import report
+from evaluation import report, tables
 from evaluation.reference import SCALARS, drawn
+from evaluation.results import Column
+from training.checkpoints import load_generator, read_checkpoint
 
 
 def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir, known):
@@ -31,14 +35,17 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     references: dict = {}
     targets = (folder, folder / "samples.npz", tmp_path / "pngs")
     run, npz, pictures = (evaluate.evaluate(str(target), options, references).numbers for target in targets)
-    assert run == npz == pictures
+    assert npz == pictures
+    assert run == npz | {name: run[name] for name in ("inversion", "inversion_own")}
+    assert 0 < run["inversion_own"] < run["inversion"]
     for target in (folder, tmp_path / "pngs"):  # and again
         assert evaluate.evaluate(str(target), options, references).numbers == run
     assert len(list((tmp_path / "pngs").iterdir())) == 200
-    keys = {*SCALARS, "class_share", "samples"}
+    keys = {*SCALARS, "class_share", "samples", "features", "k"}
     for path in (folder / "metrics.json", folder / "samples.metrics.json", tmp_path / "pngs.metrics.json"):
         written = json.loads(path.read_text(encoding="utf-8"))
-        assert written.keys() == keys | {"floor", "data"}
+        of_runs = {"inversion", "inversion_own"} if path.parent == folder and path.name == "metrics.json" else set()
+        assert written.keys() == keys | {"floor", "data"} | of_runs
         assert written["floor"].keys() == keys
         assert written["samples"] == written["floor"]["samples"] == 200
     for path in (folder / "evaluate.png", folder / "samples.evaluate.png", tmp_path / "pngs.evaluate.png"):
@@ -73,7 +80,7 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     assert found["fid_random"] == pytest.approx(numbers["fid_random"])
     assert "it learned from mine, centre-cropped, and is compared with moved, centre-cropped" in capfd.readouterr().out
     (tmp_path / "moved").rename(tmp_path / "mine")
-    evaluate.compare([evaluate.evaluate("out/wgan_gp", options, {})], tmp_path / "compare.png")
+    report.compare([Column("out/wgan_gp", [evaluate.evaluate("out/wgan_gp", options, {})])], options)
     table = [line.split()[0] for line in capfd.readouterr().out.splitlines()]
     assert "fid_random" in table
     assert "fid" not in table
@@ -84,7 +91,9 @@ def test_pictures_that_are_sorted_by_class_are_drawn_from_all_of_them(tmp_path, 
     images = digits.images[digits.labels.argsort()].permute(0, 2, 3, 1)
     np.savez(tmp_path / "sorted.npz", arr_0=images.numpy())
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
-    numbers = evaluate.evaluate(str(tmp_path / "sorted.npz"), options, {("mnist", (1, 28, 28)): known}).numbers
+    numbers = evaluate.evaluate(
+        str(tmp_path / "sorted.npz"), options, {("mnist", (1, 28, 28), data_dir): known}
+    ).numbers
     assert numbers["classes"] == 10
 
 
@@ -95,7 +104,7 @@ def test_a_folder_that_can_not_be_written_still_gets_numbers(tmp_path, data_dir,
     monkeypatch.setattr(evaluate, "write_file", refuse)
     np.savez(tmp_path / "a.npz", arr_0=common.load_images("mnist", data_dir).images[:200].permute(0, 2, 3, 1).numpy())
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
-    numbers = evaluate.evaluate(str(tmp_path / "a.npz"), options, {("mnist", (1, 28, 28)): known}).numbers
+    numbers = evaluate.evaluate(str(tmp_path / "a.npz"), options, {("mnist", (1, 28, 28), data_dir): known}).numbers
     assert numbers["precision"] > 0.5
     assert "a.npz: its numbers are not kept: " in capfd.readouterr().out
 
@@ -109,12 +118,17 @@ def test_too_few_images(tmp_path, data_dir):
 
 def test_seeds_on_the_command_line(tmp_path, data_dir, known, monkeypatch, capfd):
     words = ["--seeds", "2", "--flags=--steps 3 --batch-size 8", "--samples", "150", "--data-dir", data_dir]
+    words += ["--table", "t.md"]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *words, str(ROOT / "fgan.py")])
     monkeypatch.setattr(evaluate, "reference_for", lambda *_: known)
     monkeypatch.chdir(tmp_path)
     evaluate.main()
-    row = capfd.readouterr().out.strip().splitlines()[-1]
-    assert row.count("±") == len(report.COLUMNS) + 1
+    lines = {line.split()[0]: line for line in capfd.readouterr().out.splitlines() if line.strip()}
+    assert "n = 2" in lines["n"]
+    for name in ("fid", "kid", *tables.COLUMNS[1:], "seconds"):
+        assert lines[name].count("±") == 1, name
+    text = (tmp_path / "t.md").read_text(encoding="utf-8")
+    assert text.count("±") == len(tables.COLUMNS) + 2  # kid stands first, as 150 samples are few; and the seconds
     assert (tmp_path / "out/seeds/fgan-1/metrics.json").exists()
 
 
@@ -166,7 +180,7 @@ def test_the_parzen_window_is_one_more_row(command_line, tmp_path, data_dir, kno
     monkeypatch.setattr(evaluate, "PARZEN_SAMPLES", 300)
     assert command_line("dcgan", *TINY)[0] == 0
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
-    references = {("mnist", (1, 28, 28)): known}
+    references = {("mnist", (1, 28, 28), data_dir): known}
     plain = evaluate.evaluate("out/dcgan", options, references)
     options.kde = True
     column = evaluate.evaluate("out/dcgan", options, references)
@@ -179,14 +193,13 @@ def test_the_parzen_window_is_one_more_row(command_line, tmp_path, data_dir, kno
     assert numbers["kde_samples"] == floor["kde_samples"] == 300
     assert numbers["kde_nats"] < floor["kde_nats"] - 10 * floor["kde_error"]  # six steps against real digits
     capfd.readouterr()
-    report.print_table([["a"], ["real"]], [numbers, floor])
-    assert f"{floor['kde_nats']:.1f} ± {floor['kde_error']:.1f}" in capfd.readouterr().out.splitlines()[-1]
-    report.print_seeds({"a": [numbers, numbers]}, {"a": [1.0, 1.0]})
-    assert "| classes | kde_nats | seconds |" in capfd.readouterr().out
+    tables.print_table([Column("a", [column])])
+    assert f"{floor['kde_nats']:.1f} ± {floor['kde_error']:.1f}" in capfd.readouterr().out
+    assert "| classes | kde_nats | seconds |" in tables.as_markdown([Column("a", [column, column])])
 
 
 def test_copies_are_said_and_k_counts(tmp_path, data_dir, known, capfd):
-    references, said, numbers = {("mnist", (1, 28, 28)): known}, {}, {}
+    references, said, numbers = {("mnist", (1, 28, 28), data_dir): known}, {}, {}
     for name, images in (("copies", known.train.images), ("new", known.test.images)):
         np.savez(tmp_path / f"{name}.npz", arr_0=drawn(images, 200).permute(0, 2, 3, 1).numpy())
         for k in (1, 5):
@@ -195,3 +208,65 @@ def test_copies_are_said_and_k_counts(tmp_path, data_dir, known, capfd):
         said[name] = "copies, or blanks" in capfd.readouterr().out
     assert said == {"copies": True, "new": False}
     assert numbers["new", 1]["recall"] < numbers["new", 5]["recall"]
+
+
+class Finished:
+    """What train(hp) returns, as far as measure() uses it."""
+
+    def __init__(self, G, hp, script: str) -> None:
+        self.G, self.hp, self.script = G, hp, script
+
+    def sample(self, n: int, seed: int = 0):
+        return common.generate(self.G, common.noise_from_seed(seed, n, self.hp.z_dim))
+
+
+def test_measure_gives_a_dictionary_and_says_nothing(command_line, tmp_path, data_dir, known, monkeypatch, capfd):
+    """The same numbers for a run's folder, the run itself and its images; no file is written."""
+    import fgan
+
+    assert command_line("fgan", *TINY)[0] == 0
+    monkeypatch.setitem(evaluate.REFERENCES, ("mnist", (1, 28, 28), data_dir), known)
+    before = sorted((tmp_path / "out/fgan").iterdir())
+    folder = evaluate.measure(Path("out/fgan"), samples=150, data_dir=data_dir)
+    checkpoint = read_checkpoint(Path("out/fgan"), "fgan")
+    G, hp = load_generator(checkpoint, fgan.Hyperparameters, fgan.Generator, torch.device("cpu"))
+    hp.data_dir = data_dir
+    run = Finished(G, hp, "fgan")
+    assert evaluate.measure(run, samples=150) == folder
+    images = run.sample(150)
+    without = {name: value for name, value in folder.items() if not name.startswith("inversion")}
+    assert evaluate.measure(images, data_dir=data_dir) == without
+    array = common.to_uint8(images).permute(0, 2, 3, 1).numpy()
+    assert evaluate.measure(array, data_dir=data_dir) == without
+    assert folder["floor"]["fid"] > 0
+    assert sorted((tmp_path / "out/fgan").iterdir()) == before
+    assert capfd.readouterr().out == ""
+    assert json.dumps(folder)
+    with pytest.raises(ValueError, match="--k 0"):
+        evaluate.measure(images, k=0)
+    for wrong in (images[0], images[..., 1:], array.astype(float), [1, 2]):
+        with pytest.raises(common.UserError, match=r"images must be|an array of images"):
+            evaluate.measure(wrong, data_dir=data_dir)
+    with pytest.raises(common.UserError, match="nowhere: there is no such run folder"):
+        evaluate.measure("nowhere", data_dir=data_dir)
+
+
+def test_the_help_says_what_each_number_means(monkeypatch, capfd):
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main()
+    out = capfd.readouterr().out
+    assert stop.value.code == 0
+    for name in (*SCALARS, "inversion", "kde_nats"):
+        assert re.search(rf"^    (\w+, )?{name}\b|, {name}  ", out, re.M), name
+
+
+def test_a_list_of_no_runs(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+    evaluate.main()
+    assert capfd.readouterr().out.startswith("no runs in out")
+    (tmp_path / "out/begun").mkdir(parents=True)
+    (tmp_path / "out/begun/hyperparameters.json").touch()
+    evaluate.main()
+    assert "no checkpoint yet" in capfd.readouterr().out

@@ -39,7 +39,7 @@ def measured(data_dir):
         "one": real[:1].expand(len(real), -1, -1, -1),
     }
     features = {name: random_features(images, CPU) for name, images in versions.items()}
-    theirs = random_features(reference.train.images, CPU)
+    theirs = random_features(reference.compared, CPU)
     return reference.measure(real, 5), {name: fid(theirs, ours) for name, ours in features.items()}
 
 

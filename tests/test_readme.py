@@ -8,7 +8,7 @@ import shlex
 import pytest
 from conftest import LESSONS, ROOT
 
-from evaluation.report import COLUMNS
+from evaluation.tables import COLUMNS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from training.terminal import quote
 def test_curves_are_drawn_once_a_minute_and_at_the_end(command_line, monkeypatch):
     """At a checkpoint they are drawn if the last drawing is a minute old, as one takes a third of a second."""
     drawn, hours = [], itertools.count(step=3600)
-    monkeypatch.setattr(log, "save_curves", lambda steps, columns, path: drawn.append(steps[-1]))
+    monkeypatch.setattr(log, "save_curves", lambda steps, columns, path, points: drawn.append(steps[-1]))
     arguments = ("fgan", *TINY[2:], "--steps", 12)
     assert command_line(*arguments)[0] == 0
     assert drawn == [12]

