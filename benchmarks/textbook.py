@@ -89,10 +89,12 @@ def wgan_gp_step(t: Training) -> None:
 
 def fgan_step(t: Training) -> None:
     divergence = t.module.choose_divergence(t.hp)
-    v_real, v_fake = t.D(t.real()), t.D(t.fake())
-    drift = t.module.drift(torch.cat([v_real, v_fake]))
-    t.update(t.opt_D, t.module.critic_loss(divergence, v_real, v_fake) + t.hp.drift * drift)
-    t.update(t.opt_G, t.module.generator_loss(divergence, t.D(t.fake()), t.hp.generator_objective))
+    x, fake = t.real(), t.fake()
+    epsilon = torch.rand(len(x), 1, 1, 1, device=t.device)
+    penalty, _ = t.module.gradient_penalty(t.D, x, fake, epsilon)
+    loss_D = t.module.critic_loss(divergence, t.hp.K * t.D(x), t.hp.K * t.D(fake))
+    t.update(t.opt_D, loss_D + t.hp.lambda_gp * penalty)
+    t.update(t.opt_G, t.module.generator_loss(divergence, t.hp.K * t.D(t.fake()), t.hp.generator_objective))
 
 
 def began_step(t: Training) -> None:

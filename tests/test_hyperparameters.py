@@ -22,25 +22,19 @@ CHANGES = {
     "dcgan": TWIN | BETAS,
     "wgan": TWIN | {"c": 0.01},
     "wgan_gp": TWIN | BETAS | {"lambda_gp": 1.0},
-    "fgan": ALL
-    | BETAS
-    | {"divergence": "kl", "generator_objective": "practical", "lr": 1e-4, "drift": 1.0, "G_hidden": 9, "V_hidden": 9}
-    | {"network": "conv"},
+    "fgan": TWIN | BETAS | {"divergence": "kl", "generator_objective": "practical", "K": 1.0, "lambda_gp": 2.0},
     "began": GAME | {"G_hidden": 9, "D_hidden": 9},
     "began_conv": GAME
     | {"head_start": 0, "n_G": 5, "n_D": 5, "h": 5, "batchnorm": False, "skip": False, "strides": True}
     | {"upsampling": "nearest"},
 }
 SMALL = {
-    "fgan": {"G_hidden": 8, "V_hidden": 8},
     "began": {"G_hidden": 8, "D_hidden": 8},
     "began_conv": {"n_G": 4, "n_D": 4, "h": 4, "head_start": 2},
 }
 ONLY_WITH = {  # of fgan.py
     "alpha": ({"divergence": "alpha"}, 2.0),
     "pi": ({"divergence": "jensen_shannon_weighted"}, 0.7),
-    "width": ({"network": "conv", "width": 4}, 5),
-    "spectral_norm": ({"network": "conv", "width": 4}, True),
 }
 
 
