@@ -147,9 +147,7 @@ def good(tmp_path_factory, data_dir):
     import fgan
 
     folder = tmp_path_factory.mktemp("good") / "run"
-    fgan.train(
-        fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, G_hidden=16, V_hidden=16)
-    )
+    fgan.train(fgan.Hyperparameters(steps=4, batch_size=8, out=str(folder), data_dir=data_dir, width=4, hidden=16))
     return (folder / "checkpoint.pt").read_bytes()
 
 

@@ -155,7 +155,7 @@ def test_other_contents(good, command_line, tmp_path):
     for value in (None, 3, "x", {}, [], torch.zeros(2)):
         wrong += [{**whole, "networks": {**whole["networks"], "G_ema": value}}]
         wrong += [{**whole, "hyperparameters": {**whole["hyperparameters"], "z_dim": value}}]
-        wrong += [{**whole, "hyperparameters": {**whole["hyperparameters"], "G_hidden": value}}]
+        wrong += [{**whole, "hyperparameters": {**whole["hyperparameters"], "hidden": value}}]
     wrong += [
         {**whole, "hyperparameters": {**whole["hyperparameters"], name: value}}
         for name, value in (("z_dim", -3), ("z_dim", 10**15), ("divergence", "x"), ("unknown", 1), ("image_size", -1))

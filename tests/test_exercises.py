@@ -62,4 +62,4 @@ def test_an_edit_fits_runs_and_matters(script, diff, command_line, tmp_path, mon
 
 
 def test_the_page_has_edits():
-    assert [script for script, _ in EDITS] == ["dcgan", "wgan", "wgan_gp", "fgan"]
+    assert [script for script, _ in EDITS] == ["dcgan", "wgan", "wgan_gp"]

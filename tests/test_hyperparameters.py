@@ -17,7 +17,6 @@ SMALL = {
     "width": 4,
     "hidden": 8,
     "G_hidden": 8,
-    "V_hidden": 8,
     "D_hidden": 8,
     "n_G": 4,
     "n_D": 4,
@@ -30,7 +29,6 @@ CHANGES = {  # of other fields: another_value()
     "ema": 0.0,
     "divergence": "kl",
     "generator_objective": "practical",
-    "network": "conv",
     "patience": 1,
     "k_start": 0.0,
     "gamma": 0.5,
@@ -39,8 +37,6 @@ CHANGES = {  # of other fields: another_value()
 ONLY_WITH = {  # of fgan.py
     "alpha": ({"divergence": "alpha"}, 2.0),
     "pi": ({"divergence": "jensen_shannon_weighted"}, 0.7),
-    "width": ({"network": "conv", "width": 4}, 5),
-    "spectral_norm": ({"network": "conv", "width": 4}, True),
 }
 
 

@@ -61,7 +61,7 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 import fgan, training.folders
 training.folders.LARGE = 100
-fgan.train(fgan.Hyperparameters(data="images", steps=100, batch_size=2, image_size=8, G_hidden=4, V_hidden=4))
+fgan.train(fgan.Hyperparameters(data="images", steps=100, batch_size=2, image_size=8, width=4, hidden=4))
 """
 
 

@@ -46,7 +46,7 @@ def settings(tmp_path, data_dir, **changes) -> dict:
 
 def test_the_run_that_train_returns_is_the_one_in_its_folder(tmp_path, data_dir, monkeypatch):
     monkeypatch.setattr("training.log.save_curves", lambda *_: None)
-    hp = fgan.Hyperparameters(**settings(tmp_path, data_dir, log_every=4, G_hidden=16, V_hidden=16))
+    hp = fgan.Hyperparameters(**settings(tmp_path, data_dir, log_every=4, width=4, hidden=16))
     before = dict(vars(hp))
     run = fgan.train(hp)
     assert vars(hp) == before  # an input
@@ -100,7 +100,7 @@ def test_an_interrupt_ends_in_a_sentence_and_the_run_so_far(tmp_path, data_dir, 
     monkeypatch.setattr(fgan, "generator_loss", interrupted)
     monkeypatch.setattr(terminal, "in_notebook", lambda: True)
     monkeypatch.setattr("training.record.show", shown.append)
-    hp = fgan.Hyperparameters(**settings(tmp_path, data_dir, steps=9, log_every=2, G_hidden=16, V_hidden=16))
+    hp = fgan.Hyperparameters(**settings(tmp_path, data_dir, steps=9, log_every=2, width=4, hidden=16))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
     run = fgan.train(hp)
     assert "stopped after step 3" in capsys.readouterr().out

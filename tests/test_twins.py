@@ -1,4 +1,4 @@
-"""dcgan.py, wgan.py, wgan_gp.py: how little they differ, their losses, and what each step touches."""
+"""dcgan.py, wgan.py, wgan_gp.py, fgan.py: how little they differ, their losses, and what each step touches."""
 
 import ast
 import difflib
@@ -12,11 +12,12 @@ from torch import nn
 
 import common
 import dcgan
+import fgan
 import wgan
 import wgan_gp
 from training.checkpoints import load_generator, read_checkpoint
 
-TWINS = (dcgan, wgan, wgan_gp)
+TWINS = (dcgan, wgan, wgan_gp, fgan)
 each = pytest.mark.parametrize("script", TWINS, ids=lambda m: m.__name__)
 
 
@@ -31,6 +32,29 @@ def code_of(name: str) -> list[str]:
 def test_the_diff_is_the_lesson(a, b):
     changed = [line for line in difflib.unified_diff(code_of(a), code_of(b), n=0, lineterm="") if line[0] in "+-"][2:]
     assert len([line for line in changed if line[1:].strip()]) <= 34, "\n".join(changed)
+
+
+def parts_of(name: str) -> dict[str, str]:
+    """The source of every function and class of a script, by its name."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef | ast.ClassDef))
+    return {node.name: ast.get_source_segment(text, node) for node in found}
+
+
+def test_from_dcgan_to_fgan_the_table_the_loss_and_the_step_differ():
+    """The networks are dcgan.py's, but for the critic without BatchNorm and the first weights: those of wgan_gp.py."""
+    dcgan_parts, wgan_gp_parts, fgan_parts = (parts_of(name) for name in ("dcgan.py", "wgan_gp.py", "fgan.py"))
+    for name in ("stages", "Generator"):
+        assert fgan_parts[name] == dcgan_parts[name]
+    for name in ("stages", "Generator", "Discriminator", "initialise", "gradient_penalty"):
+        assert fgan_parts[name] == wgan_gp_parts[name]
+    code = code_of("fgan.py")
+    first, last = (
+        next(i for i, line in enumerate(code) if start in line) for start in ("class Divergence", "def critic_loss")
+    )
+    rest = code[: first - 1] + code[last:]  # but for the table
+    changed = [line for line in difflib.unified_diff(code_of("dcgan.py"), rest, n=0, lineterm="") if line[0] in "+-"]
+    assert len(changed[2:]) <= 100, "\n".join(changed)
 
 
 def make(script, **changes):
@@ -57,13 +81,13 @@ def test_the_papers_guidelines(script):
     assert isinstance(last, nn.Tanh)
     assert not isinstance(D.net[1], nn.BatchNorm2d)
     assert not isinstance(G.net[-2], nn.BatchNorm2d)
-    assert first.weight.std().item() == pytest.approx(0.1 if script is wgan_gp else 0.02, rel=0.05)
+    assert first.weight.std().item() == pytest.approx(0.1 if script in (wgan_gp, fgan) else 0.02, rel=0.05)
     slopes = [m.negative_slope for m in D.net if isinstance(m, nn.LeakyReLU)]
     assert slopes == [0.2] * 4
-    assert any(isinstance(m, nn.BatchNorm2d) for m in D.net) == (script is not wgan_gp)
+    assert any(isinstance(m, nn.BatchNorm2d) for m in D.net) == (script in (dcgan, wgan))
 
 
-@each
+@pytest.mark.parametrize("script", [dcgan, wgan, wgan_gp])  # fgan.py's: tests/test_fgan.py
 def test_losses_are_finite_at_large_outputs(script):
     loss_of_D = script.discriminator_loss if script is dcgan else script.critic_loss
     for value in (1e4, -1e4):

@@ -142,7 +142,7 @@ class Record:
                 if last or stop or seconds > self.log.drawn + 60:  # drawing takes a third of a second
                     self.log.draw(seconds)
         except Diverged as error:
-            self.give_up(error)
+            give_up(error, self.log, self.folder)
         return row
 
     def save_grid(self, step: int) -> None:
@@ -169,15 +169,6 @@ class Record:
             content = {**self.about, "step": step, "seconds": seconds, "log": self.log.state()}
             save_checkpoint(self.folder, self.parts, content)
 
-    def give_up(self, reason: Diverged) -> None:
-        """Stop because the training has diverged. All processes come here together; the first one says why."""
-        if rank() > 0:
-            raise SystemExit(1)
-        self.log.draw()
-        kept = self.folder / CHECKPOINT
-        kept = f"{kept} holds the last good checkpoint" if kept.exists() else "there is no checkpoint yet"
-        raise UserError(f"{reason}: stopped; {kept}. Try a lower learning rate or another --seed")
-
     def finish(self, step: int, seconds: float) -> None:
         """The last pictures of a run that has done all its steps, its last numbers, and what to do next."""
         if rank() > 0:
@@ -189,12 +180,7 @@ class Record:
         numbers = self.log.latest()
         if self.board is not None:
             self.board.end(numbers)
-        in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        say(f"{step} steps in {seconds:.0f} s: {in_words}")
-        drawn = [f"{name}.png" for name in self.drawings.last]
-        also = [name for name in (*drawn, "curves.png", "training.gif") if (self.folder / name).exists()]
-        say(f"see {', '.join([str(self.folder / 'samples.png'), *also])} there")
-        say_what_comes_next(self.about["script"], self.hp)
+        say_the_end(self, step, seconds, numbers)
 
     def show(self) -> Image.Image:
         """100 samples as they are now. In a notebook they appear below the cell, with what the script drew last."""
@@ -209,6 +195,26 @@ class Record:
             self.lock.release()
         if self.board is not None:
             self.board.close()
+
+
+def give_up(reason: Diverged, log: Log, folder: Path) -> None:
+    """Stop because the training has diverged. All processes come here together; the first one says why."""
+    if rank() > 0:
+        raise SystemExit(1)
+    log.draw()
+    kept = folder / CHECKPOINT
+    kept = f"{kept} holds the last good checkpoint" if kept.exists() else "there is no checkpoint yet"
+    raise UserError(f"{reason}: stopped; {kept}. Try a lower learning rate or another --seed")
+
+
+def say_the_end(record: Record, step: int, seconds: float, numbers: dict[str, float]) -> None:
+    """The last numbers of a run, what to look at, what comes next."""
+    in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+    say(f"{step} steps in {seconds:.0f} s: {in_words}")
+    drawn = [f"{name}.png" for name in record.drawings.last]
+    also = [name for name in (*drawn, "curves.png", "training.gif") if (record.folder / name).exists()]
+    say(f"see {', '.join([str(record.folder / 'samples.png'), *also])} there")
+    say_what_comes_next(record.about["script"], record.hp)
 
 
 def fid_curve(record: Record, step: int):
