@@ -13,7 +13,7 @@ LR = 0.05  # of Adam on z, whose numbers lie in [-1, 1]
 BETWEEN = 8  # images on the way from one found z to another
 
 
-def find(G: nn.Module, images: Tensor, starts: Tensor, steps: int = STEPS) -> Tensor:
+def find(G: nn.Module, images: Tensor, starts: Tensor, steps: int) -> Tensor:
     """z (N×z_dim) that minimise |G(z) − x|² for float images x in [-1, 1], by Adam on z; G in eval mode.
 
     starts: M×z_dim. Each search begins at the one whose image is nearest, as a search from a random z often ends in
@@ -58,7 +58,7 @@ def continuity(G: nn.Module, real: Tensor, noise: Callable[[int, int], Tensor]) 
     images = to_float(real[:count]).to(starts.device)
     with torch.no_grad():
         samples = G(own)
-    z = find(G, torch.cat([images, samples]), starts)
+    z = find(G, torch.cat([images, samples]), starts, STEPS)
     found = distances(G, z, torch.cat([images, samples])).split([len(images), count])
     lines = []
     for i in (0, 2):

@@ -62,7 +62,7 @@ class Column:
     def cell(self, key: str) -> str:
         """The number, or mean ± standard deviation over the seeds."""
         found = self.values(key)
-        return in_table(found[0]) if len(found) == 1 else mean_and_deviation(found)
+        return in_table(found[0]) if len(found) == 1 or key == "samples" else mean_and_deviation(found)
 
 
 def by_seed(results: list[Result]) -> list[Column]:

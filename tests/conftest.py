@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 import common  # noqa: E402
 import evaluate  # noqa: E402
+from evaluation import inversion  # noqa: E402
 from training import log  # noqa: E402
 from training.checkpoints import read_checkpoint  # noqa: E402
 
@@ -92,8 +93,10 @@ def assert_same_run(first: Path, second: Path) -> None:
 def command_line(tmp_path, monkeypatch, capfd, data_dir):
     """Call a script's command line in this process, in an empty folder; gives exit code, stdout, stderr.
 
-    Its curves.png is an empty picture: the drawing takes longer than a short training. test_curves.py draws.
+    Its curves.png is an empty picture: the drawing takes longer than a short training. test_curves.py draws. An
+    evaluation does few steps of its search for z: test_inversion.py does enough.
     """
+    monkeypatch.setattr(inversion, "STEPS", 3)
     monkeypatch.setattr(log, "save_curves", lambda steps, columns, path, points=None: Image.new("L", (1, 1)).save(path))
 
     def call(script: str, *arguments: object, data: bool = True) -> tuple[int, str, str]:
