@@ -1,10 +1,9 @@
 r"""BEGAN: an autoencoder as discriminator, and a controller that keeps the two players level.
 
-Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
-https://arxiv.org/abs/1703.10717
+Berthelot, Schumm, Metz 2017, *Boundary Equilibrium Generative Adversarial Networks*, arxiv.org/abs/1703.10717
 
-D is an autoencoder, as in EBGAN (Zhao et al. 2016, arXiv 1609.03126): it squeezes an image through a narrow
-layer and draws it again. What it has learned to draw, it draws well. Its verdict is the reconstruction error
+D is an autoencoder, as in EBGAN (arXiv 1609.03126): it squeezes an image through a narrow layer and draws it
+again. What it has learned to draw, it draws well. Its verdict is the reconstruction error
 
     L(v) = |v − D(v)|^η                                 η is 1 or 2; the mean over pixels
 
@@ -23,33 +22,34 @@ that makes it an autoencoder of real images, a judge that knows them. G works ag
 **The controller.** With a large k D may spend itself on drawing G's images badly, with k = 0 it never looks at
 them. k follows from a balance that is wanted:
 
-    γ = E L(G(z)) / E L(x)                              in (0, 1]
+    balance = E L(G(z)) / E L(x)                        its wanted value is γ, in (0, 1]
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)          k starts at 0 in the paper, at 0.6 here
 
 If G's images are drawn too well, L(G(z)) < γ L(x), k rises and D attends more to them; if too badly, k falls.
 (The paper calls this proportional control. As k adds up the errors, it is integral control: inside (0, 1) it
-rests only where the balance is γ.) γ is the dial of the paper, 0.3 to 0.7 on faces: with a low γ G makes only
-what D draws best, good samples much alike; with a high one its images must be as hard to draw as real ones.
+rests only where the balance is γ.) γ is the paper's dial, 0.3 to 0.7 on faces: with a low γ G makes only
+what D draws best: on faces good samples, much alike. With a high one they must be as hard to draw as real
+ones. (Equal errors do not mean equal images: that is the limit of the method.)
 
-**What k says about diversity** (our argument, not the paper's). Let half of the digits be 1 and G make nothing
-else, at k = 0.6. In L_D an average 1 then counts ½ − 0.6·1 < 0: D unlearns the 1, its error rises, and G moves
-on. In general an image counts p − k·q (p: how often the data has it, q: G), so G can't make anything more than
-1/k times as often as the data. At k = 0.3 three of ten digits are enough for G; near k = 1 it must make all.
+**What k says about diversity** (our argument, not the paper's). Suppose half of the real images are 1s and G
+makes only 1s, at k = 0.6. In L_D the digit 1 then has the net weight ½ − 0.6·1 < 0: D unlearns the 1, its error
+rises, and G moves on. In general an image has the weight p − k·q (p: how often the data has it, q: how often G
+makes it), so for long G can't make anything more than 1/k times as often as the data. At k = 0.3 three of ten
+digits are enough for G; near k = 1 it must make all. (How varied the images of one digit are, k does not say.)
 
 **Convergence.** M = L(x) + |γ L(x) − L(G(z))|: how well D knows the data, and how far the players are from
-balance. A G that makes one blank image for every z can have a low M: look at the samples too.
-
-**What to look for** in curves.png: `balance` near γ. k rises first, M with it, then both fall until the end.
-k at 0: D does not look at G's images. k at 1: the controller can do no more. See it: python -m ideas.began
+balance. A G that makes one blank image for every z may have a low M: look at the samples too.
+**What to look for** in curves.png: `balance` near γ; k rises first, M with it, then both fall. k at 0: D does
+not look at G's images. k at 1: the controller can do no more. See it: python -m ideas.began
 
 Departures from the paper, which is about faces. With its constants MNIST ends with one image for every z.
                 the paper                   here
     networks    convolutional               MLPs: G z→512→512→784 with BatchNorm, D 784→128→784: quick
-    D's pixels  [−1, 1]                     scaled to [0, 1]: what is easiest to draw, 0, is the digits' black
+    D's pixels  [−1, 1]                     scaled to [0, 1]: an output of zero is then the digits' black
     η, γ        1; 0.3 to 0.7               2; 1: a low γ picks the digits that are easy to draw
     k, λ_k      starts at 0; 0.001          starts at 0.6; 0.005: a run of minutes needs a faster controller
     Adam        1e-4 for both, β default    G 2e-3, D 3.5e-4 (a slow D keeps k high); β (0, 0.99)
-    batch       16                          64; one batch of noise serves both updates; samples from G's EMA
+    batch       16                          64; one batch of noise for both updates; samples from G's EMA
 The paper's own constants, on these networks (patience and steps are ours):
     python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 \
         --betas 0.9 0.999 --batch-size 16 --ema 0 --patience 3000 --steps 200000

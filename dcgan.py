@@ -16,33 +16,35 @@ softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor
 **What the best D knows.** The data have a distribution P with density p, G's images a distribution Q with
 density q. For a fixed G the best D is D*(x) = p(x)/(p(x) + q(x)): ½ where an image is as likely from the data
 as from G. With it, D's objective is 2·JSD(P‖Q) − log 4. JSD is the Jensen-Shannon divergence: 0 if P = Q,
-log 2 if P and Q do not overlap. So a G that minimises what D maximises (the *minimax* game) reduces the JSD.
+log 2 if P and Q do not overlap. So a G that minimises what the best D maximises (the *minimax* game) reduces
+the JSD.
 
-**Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))). For a fixed D both forms have
-the same best G, but they follow different images. Their derivatives by the logit are −D and −(1 − D): the
-minimax form follows the images that fool D already, the non-saturating form those that do not. Early on D is
-sure of all fakes, D(G(z)) is near 0, and the minimax gradient nearly vanishes. (Adam divides the size of a
-gradient out. What remains is which images count.)
+**Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))). Both losses are lowest where D
+is highest, but they weigh samples differently. Their derivatives by the logit are −D and −(1 − D): the minimax
+loss weighs those most that fool D already, the non-saturating loss those that do not. Early on D is sure of
+all samples, D(G(z)) is near 0, and the minimax gradient nearly vanishes. (Adam divides the size of a gradient
+out, so that matters less here; the weighting stays. With the best D the non-saturating loss has the gradient
+of KL(Q‖P) − 2·JSD: Arjovsky and Bottou 2017, arXiv 1701.04862.)
 
 **The networks** are those of Radford et al., sections 3 and 4: strided convolutions in place of pooling;
 BatchNorm, but neither on G's output nor on D's input; ReLU in G with tanh at its end, LeakyReLU in D; initial
 weights from N(0, 0.02²); Adam. For deeper networks the paper advises against fully connected hidden layers.
-The authors' own code for MNIST (github.com/Newmu/dcgan_code) has one in each player, and so do these.
+The authors' own code for MNIST (github.com/Newmu/dcgan_code; there both players also see the digit's class)
+has one in each player, and so do these.
 BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch
 at hand, and in a mixed one the verdict on an image would depend on images of the other kind.
 
 **What to look for.** D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each (dashed) if D can only guess.
 Neither they nor the losses say how good the images are: the players can be in balance with poor images and
 with good ones. wgan.py is about that. All samples come from a mean of G's weights over the last steps (the
-*exponential moving average*, EMA): players that react to each other circle around their solution, and the
-mean lies nearer to it. See both: python -m ideas.gan
+*exponential moving average*, EMA; Yazıcı et al. 2018, arXiv 1806.04498): in simple games players who react
+to each other circle around the solution, and the mean lies nearer to it. See both: python -m ideas.gan
 
 Departures from the paper, for digits on a laptop in two minutes
                   the paper                                         here
     width         128 for 64×64 images; 64 in their MNIST code      16: speed
     hidden        none; 1024 in their MNIST code                    512
-    smallest map  4×4; 7×7 in their MNIST code                      5×5 to 8×8, for digits 7×7
-    kernels       5×5                                               4×4: a stride of 2 divides it
+    smallest map  4×4; 7×7 in their MNIST code                      5×5 to 8×8, digits 7×7; kernels 4×4, not 5×5
     batch_size    128                                               64: more updates per second
     lr            2e-4 for both                                     G 5e-3, D 1e-3: first digits in seconds
     betas         (0.5, 0.999)                                      (0, 0.99): no momentum
