@@ -16,6 +16,7 @@ What happens behind these lines (files, checkpoints, signals …) is in training
 import contextlib
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,11 +31,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from training import checkpoints, processes
-from training.datasets import BUILT_IN, Dataset, load_built_in
+from training.datasets import BUILT_IN, Dataset, load_built_in, meant
 from training.ema import EMA
 from training.files import UserError, can_be_a_path, flag, require, write_by
 from training.folders import load_folder
-from training.machine import autocast, choose_device, prepare_machine, seed_everything, use_bfloat16
+from training.machine import DEVICES, autocast, choose_device, prepare_machine, seed_everything, use_bfloat16
 from training.pictures import save_picture, to_float, to_uint8
 from training.processes import average_gradients, mean_over_processes, share
 from training.record import Record
@@ -73,17 +74,25 @@ class Options:
     """Generator updates between two checkpoints: the most that a power failure can cost."""
     tensorboard: bool = False
     """Also write what is logged, the grids and the hyperparameters for `tensorboard --logdir out`."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute. auto: cuda, else mps, else cpu."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, mps, or cuda:1 for the second of several GPUs. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products and convolutions. auto: bfloat16 on a CPU with AMX."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range. Raises ValueError, which the command line prints as one line."""
+        """Make values plain, refuse those out of range. Raises ValueError, one line on the command line."""
+        checkpoints.make_plain(self)
+        if self.out is None:
+            self.out = f"out/{script_name(type(self))}"
+        for name in ("data", "data_dir", "out"):  # a shell leaves the ~ of --data=~/pictures as it is
+            value = os.path.expanduser(getattr(self, name))
+            require(can_be_a_path(value), flag(name), repr(value), "the name of a folder")
+            setattr(self, name, value)
         there = self.data in BUILT_IN or os.path.isdir(self.data)
-        require(there, "--data", self.data, f"one of {', '.join(BUILT_IN)}, or an existing folder of images")
+        allowed = f"one of {', '.join(BUILT_IN)}, or an existing folder of images{meant(self.data)}"
+        require(there, "--data", self.data, allowed)
         require(self.image_size in (0, *range(8, 1025)), "--image-size", self.image_size, "0 (automatic) or 8 to 1024")
-        require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
+        require(re.fullmatch(DEVICES, self.device), "--device", self.device, "auto, cpu, cuda, cuda:N or mps")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
         for name in ("steps", "n_critic", "z_dim", "width", *checkpoints.INTERVALS):
             require(getattr(self, name, 1) >= 1, flag(name), getattr(self, name, 1), "at least 1")
@@ -96,11 +105,6 @@ class Options:
             decays = getattr(self, name, 0)
             inside = all(0 <= decay < 1 for decay in (decays if isinstance(decays, tuple) else (decays,)))
             require(inside, flag(name), decays, "in [0, 1)")
-        if self.out is None:
-            self.out = f"out/{script_name(type(self))}"
-        for name in ("out", "data_dir"):
-            value = getattr(self, name)
-            require(can_be_a_path(value), flag(name), repr(value), "the name of a folder")
         if self.data not in BUILT_IN:  # else the run's own pictures would be training images
             inside = Path(self.out).resolve().is_relative_to(Path(self.data).resolve())
             require(not inside, "--out", self.out, f"outside of --data {self.data}")
@@ -114,7 +118,7 @@ def load_images(
     `train` chooses between the images to learn from and those held out (a folder has no held-out
     part: then it makes no difference). Raises UserError with the way out if they can't be had.
     """
-    if os.path.exists(data_dir) and not os.path.isdir(data_dir):
+    if os.path.lexists(data_dir) and not os.path.isdir(data_dir):
         raise UserError(f"--data-dir {data_dir} is not a folder: name one, or a place where one can be made")
     if data in BUILT_IN:
         return load_built_in(data, Path(data_dir), image_size, channels, train)
@@ -179,14 +183,15 @@ class Run:
         self.device = choose_device(hp.device)
         self.bfloat16 = use_bfloat16(hp.precision, self.device)
         prepare_machine(self.device)
+        self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         with processes.main_process_first():
             self.dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
         hp.channels, hp.image_size = self.dataset.images.shape[1:3]
         self.images = self.dataset.images.to(self.device if self.dataset.mapping is None else "cpu")
-        self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         if self.checkpoint is not None:
-            checkpoints.refuse_other_run(self.checkpoint, hp, self.dataset.source, len(self.images), self.folder)
+            checkpoints.refuse_other_run(self.checkpoint, hp, self.dataset, self.folder)
         about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
+        about["identity"] = self.dataset.identity
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, grid, self.images)
         self.step, self.seconds = 0, 0.0

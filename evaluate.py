@@ -36,11 +36,13 @@ inception_score and classes are null, the neighbourhoods are those of the pixels
 
 import importlib
 import json
+import os
+import re
 import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
@@ -55,8 +57,11 @@ from evaluation.metrics import SAMPLES as PARZEN_SAMPLES
 from evaluation.metrics import nearest
 from evaluation.reference import NEEDS_LABELS, Reference, pixels
 from evaluation.report import Column, draw, draw_comparison, headings, print_seeds, print_table, warnings
-from training.checkpoints import CHECKPOINT, load_generator, read_checkpoint
+from training.checkpoints import CHECKPOINT, load_generator, make_plain, read_checkpoint
+from training.datasets import BUILT_IN
 from training.files import UserError, make_folder, write_file
+from training.folders import find_images
+from training.machine import DEVICES
 from training.record import HYPERPARAMETERS
 from training.terminal import read_flags
 
@@ -77,8 +82,8 @@ class Options:
     """What to compare with, as the scripts' --data. auto: what a run learned from; for images from elsewhere mnist."""
     data_dir: str = "data"
     """Folder in which data sets and the classifier are kept."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda, else cpu. With --seeds also for the trainings."""
+    device: str = "auto"
+    """cpu, cuda, or cuda:1 for the second GPU; auto: cuda, else cpu. With --seeds also for the trainings."""
     kde: bool = False
     """Also kde_nats, the log-likelihood of real images by a Parzen window over 16,000 samples (or fewer)."""
     seeds: int = 0
@@ -93,6 +98,11 @@ class Options:
     """With --seeds: the folder of the runs. Finished ones that are there are used, and not trained again."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        allowed = "auto, cpu, cuda or cuda:N"
+        common.require(
+            re.fullmatch(DEVICES, self.device) and "mps" not in self.device, "--device", self.device, allowed
+        )
         common.require(len(self.targets) > 0, "TARGETS", "()", "at least one")
         common.require(self.samples >= 100, "--samples", self.samples, "at least 100")
         common.require(1 <= self.k < 100, "--k", self.k, "in 1 to 99")
@@ -111,12 +121,47 @@ class Samples:
     picture: Path
     between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
     run: dict = field(default_factory=dict)  # of a run: what a comparison says of it
-    source: str = ""  # of a run: the images that it learned from
+    source: str = ""  # of a run: the images that it learned from, in words
+    identity: str = ""  # and which ones they are
 
     def some(self, count: int) -> Tensor:
         """At most `count` of the images; of those from elsewhere, which may be sorted by class, every n-th."""
         count = min(count, len(self.images))
         return self.images[:count] if self.run else self.images[torch.arange(count) * len(self.images) // count]
+
+
+def is_run(path: Path) -> bool:
+    return any(os.path.exists(path / name) for name in (CHECKPOINT, HYPERPARAMETERS))
+
+
+def check_target(target: str, options: Options) -> None:
+    """Raise UserError, before anything dear is begun, if the target can't be evaluated or what it is to be compared
+    with is not there."""
+    path, data = Path(target), options.data
+    if path.suffix == ".npz":
+        count, size = len(images := read_npz(path)), images.shape[3]
+    elif is_run(path):
+        checkpoint = read_checkpoint(path, None)
+        module = script_of(checkpoint["script"], path)
+        load_generator(checkpoint, module.Hyperparameters, module.Generator, torch.device("cpu"))
+        count, size = options.samples, 0
+        data = checkpoint["hyperparameters"].get("data", data) if data == "auto" else data
+    else:
+        if not os.path.isdir(path):
+            raise UserError(f"{path}: there is no such run folder, .npz file or folder of pictures")
+        files = find_images(path, str(path))
+        for folder in {folder for file in files for folder in (file.parent, file.parent.parent)}:
+            if is_run(folder):
+                raise UserError(
+                    f"{path} holds pictures of the run in {folder}, which are grids: evaluate {folder} itself"
+                )
+        count, size = len(files), max(Image.open(files[0]).size)
+    if count < 100:
+        raise UserError(f"{target}: {count} images to compare; needed are 100 samples and 100 held-out real ones")
+    if data == "auto" and size > 64:
+        raise UserError(f"{target}: images of {size} px are no digits: say with --data what to compare them with")
+    if data not in (*BUILT_IN, "auto") and not os.path.isdir(data):
+        raise UserError(f"{target}: its real images, {data}, are not there: say with --data where they are now")
 
 
 def load_samples(target: str, options: Options, device: torch.device) -> Samples:
@@ -125,9 +170,7 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     if path.suffix == ".npz":
         files = path.with_suffix(".metrics.json"), path.with_suffix(".evaluate.png")
         return Samples(read_npz(path), "mnist", *files)
-    if not any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS)):  # no run
-        if not any(path.glob("*.png")):
-            raise UserError(f"{path}: there is no such run folder, .npz file or folder of PNG pictures")
+    if not is_run(path):
         place = path.resolve()  # beside the folder: in it they would be two files too many next time
         files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
         return Samples(read_pictures(path), "mnist", *files)
@@ -141,7 +184,8 @@ def load_samples(target: str, options: Options, device: torch.device) -> Samples
     lines = [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
     between = common.generate_uint8(G, torch.stack(lines)).view(2, 12, *images.shape[1:])
     run = {name: checkpoint[name] for name in ("script", "hyperparameters", "step")} | {"log": path / "log.csv"}
-    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run, checkpoint["data"])
+    learned = checkpoint["data"], checkpoint.get("identity", "")
+    return Samples(images, checkpoint["hyperparameters"]["data"], *files, between, run, *learned)
 
 
 def script_of(name: str, folder: Path):
@@ -187,7 +231,7 @@ def evaluate(target: str, options: Options, references: dict) -> Column:
         draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)
     except UserError as error:  # such as a run of somebody else's
         print(f"{target}: its numbers are not kept: {error}")
-    if samples.source not in ("", reference.train.source):
+    if samples.source not in ("", reference.train.source) and samples.identity != reference.identity:
         print(f"{target}: it learned from {samples.source}, and is compared with {reference.train.source}")
     if numbers["memorisation"] < 0.5 * numbers["floor"]["memorisation"]:
         print(f"{target}: the samples are far nearer to training images than new real ones are: copies, or blanks")
@@ -215,7 +259,7 @@ def compare(columns: list[Column], path: Path) -> None:
     if len(columns) > 1:
         for line in warnings(columns):
             print(line)
-        make_folder(path.parent)
+        make_folder(path.parent, "--compare")
         draw_comparison(columns, path)
         print(f"side by side: {path}")
 
@@ -237,6 +281,10 @@ def main() -> None:
         if options.seeds:
             over_seeds(options, references)
         else:
+            for target in options.targets:
+                check_target(target, options)
+            if len(options.targets) > 1:
+                make_folder(Path(options.compare).parent, "--compare")
             compare([evaluate(target, options, references) for target in options.targets], Path(options.compare))
     except UserError as error:
         sys.exit(f"evaluate.py: {error}")

@@ -35,7 +35,7 @@ class Reference:
     def __init__(self, train: Dataset, test: Dataset, name: str, data_dir: str, device: torch.device) -> None:
         """train, test: the images to compare with, and those held out, for the floor; name: of the data set."""
         self.train, self.test, self.device = train, test, device
-        self.seen = train.images  # what a run may have learned by heart
+        self.seen, self.identity = train.images, train.identity  # what a run may have learned by heart
         self.classifier = None
         if self.train.labels is not None:
             self.classifier = load_classifier(self.train, self.test, name, data_dir, device)

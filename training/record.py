@@ -11,7 +11,7 @@ import filelock
 from PIL import Image
 from torch import Tensor
 
-from training.checkpoints import CHECKPOINT, Parts, require_finite, require_plain, restore_parts, save_checkpoint
+from training.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
 from training.files import Diverged, UserError, first_line, make_folder, write_file
 from training.log import Board, Log
 from training.pictures import Spread, save_animation, save_picture, to_uint8
@@ -97,7 +97,6 @@ class Record:
         self.hp, self.parts, self.folder = hp, parts, Path(hp.out)
         self.samples, self.grid = samples, grid
         self.about = {**about, "hyperparameters": dataclasses.asdict(hp)}
-        require_plain(self.about["hyperparameters"])
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
