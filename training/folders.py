@@ -80,7 +80,8 @@ def find_images(folder: Path, called: str) -> list[Path]:
             elif path.suffix != ".u8" and not path.name.startswith("."):
                 others[path.suffix.lower() or "file without an ending"] += 1
     others.update(f"folder that can't be opened ({error.filename}: {first_line(error)})" for error in closed)
-    left_out = ", ".join(f"{count} {what}" for what, count in others.most_common(8))
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    left_out = ", ".join(f"{count} {what}" for what, count in ordered[:8])
     if not files:
         there = f"; there lie {left_out}" if others else ""
         raise UserError(f"{called}: no images there, subfolders too{there}{meant(folder.name)}")
@@ -122,7 +123,7 @@ class Survey:
     """What the files of a folder hold together, seen before images are made of them; and then these images."""
 
     def __init__(self, files: list[Path]) -> None:
-        looks = dict(zip(files, in_threads(look, files, "looking at images")))
+        looks = dict(zip(files, list(in_threads(look, files, "looking at images"))))
         self.skipped = {path: found for path, found in looks.items() if isinstance(found, str)}
         self.files = [path for path in files if path not in self.skipped]
         found = [looks[path] for path in self.files]
@@ -134,7 +135,7 @@ class Survey:
         """Each image as size·size·channels bytes (C×H×W). Afterwards a line says what could not be read as it is, and
         UserError is raised if nothing could."""
         prepare = functools.partial(prepare_image, size=size, channels=channels, white=self.white)
-        for path, pixels in zip(self.files, in_threads(prepare, self.files, "preparing images")):
+        for pixels, path in zip(in_threads(prepare, self.files, "preparing images"), self.files):
             if isinstance(pixels, bytes):
                 yield path, pixels
             else:
