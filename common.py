@@ -19,6 +19,7 @@ import dataclasses
 import importlib
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -32,12 +33,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from training import checkpoints, processes, terminal
-from training.datasets import BUILT_IN, Dataset, load_built_in
+from training.datasets import BUILT_IN, Dataset, load_built_in, meant
 from training.ema import EMA
 from training.files import UserError, can_be_a_path, flag, require
-from training.folders import load_folder
 from training.log import columns
-from training.machine import autocast, choose_device, made_with, prepare_machine, seed_everything, use_bfloat16
+from training.machine import DEVICES, autocast, choose_device, made_with, prepare_machine, seed_everything, use_bfloat16
 from training.pictures import checksum, grid, to_float, to_uint8
 from training.processes import average_gradients, mean_over_processes, share
 from training.record import Record
@@ -91,17 +91,25 @@ class Options:
     """With --sample: also walk.gif, ways through the noise that end where they begin."""
 
     # The machine
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute. auto: cuda, else mps, else cpu."""
+    device: str = "auto"
+    """Where to compute: cpu, cuda, mps, or cuda:1 for the second of several GPUs. auto: cuda, else mps, else cpu."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products and convolutions. auto: bfloat16 on a CPU with AMX."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range. Raises ValueError, which the command line prints as one line."""
+        """Make values plain, refuse those out of range. Raises ValueError, one line on the command line."""
+        checkpoints.make_plain(self)
+        if self.out is None:
+            self.out = f"out/{script_name(type(self))}"
+        for name in ("data", "data_dir", "out"):  # a shell leaves the ~ of --data=~/pictures as it is
+            value = os.path.expanduser(getattr(self, name))
+            require(can_be_a_path(value), flag(name), repr(value), "the name of a folder")
+            setattr(self, name, value)
         there = self.data in BUILT_IN or os.path.isdir(self.data)
-        require(there, "--data", self.data, f"one of {', '.join(BUILT_IN)}, or an existing folder of images")
+        allowed = f"one of {', '.join(BUILT_IN)}, or an existing folder of images{meant(self.data)}"
+        require(there, "--data", self.data, allowed)
         require(self.image_size in (0, *range(8, 1025)), "--image-size", self.image_size, "0 (automatic) or 8 to 1024")
-        require(self.channels in (0, 1, 3), "--channels", self.channels, "0 (automatic), 1 or 3")
+        require(re.fullmatch(DEVICES, self.device), "--device", self.device, "auto, cpu, cuda, cuda:N or mps")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
         asked = [flag(name) for name in ("png", "walk") if getattr(self, name)]
         require(self.sample > 0 or not asked, " ".join(asked), "without --sample", "given with --sample N")
@@ -117,11 +125,6 @@ class Options:
             decays = getattr(self, name, 0)
             inside = all(0 <= decay < 1 for decay in (decays if isinstance(decays, tuple) else (decays,)))
             require(inside, flag(name), decays, "in [0, 1)")
-        if self.out is None:
-            self.out = f"out/{script_name(type(self))}"
-        for name in ("out", "data_dir"):
-            value = getattr(self, name)
-            require(can_be_a_path(value), flag(name), repr(value), "the name of a folder")
         if self.data not in BUILT_IN:  # else the run's own pictures would be training images
             inside = Path(self.out).resolve().is_relative_to(Path(self.data).resolve())
             require(not inside, "--out", self.out, f"outside of --data {self.data}")
@@ -132,13 +135,14 @@ def load_images(
 ) -> Dataset:
     """Load real images, downloading or preparing them first where needed.
 
-    `train` chooses between the images to learn from and those held out (a folder has no held-out
-    part: then it makes no difference). Raises UserError with the way out if they can't be had.
+    `train`: those to learn from, or those held out (of a folder all). Raises UserError if they can't be had.
     """
-    if os.path.exists(data_dir) and not os.path.isdir(data_dir):
+    if os.path.lexists(data_dir) and not os.path.isdir(data_dir):
         raise UserError(f"--data-dir {data_dir} is not a folder: name one, or a place where one can be made")
     if data in BUILT_IN:
         return load_built_in(data, Path(data_dir), image_size, channels, train)
+    from training.folders import load_folder  # here, for few runs have a folder of their own
+
     return load_folder(Path(data), Path(data_dir), image_size or 64, channels)
 
 
@@ -199,15 +203,15 @@ class Run:
         self.device = choose_device(hp.device)
         self.bfloat16 = use_bfloat16(hp.precision, self.device)
         prepare_machine(self.device)
+        self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         with processes.main_process_first():
             self.dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
         hp.channels, hp.image_size = self.dataset.images.shape[1:3]
         self.images = self.dataset.images.to(self.device if self.dataset.mapping is None else "cpu")
-        self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         if self.checkpoint is not None:
-            ours, source = checkpoints.fixed(hp), self.dataset.source
-            checkpoints.refuse_other_run(self.checkpoint, ours, hp.steps, source, len(self.images), self.folder)
+            checkpoints.refuse_other_run(self.checkpoint, hp, self.dataset, self.folder)
         about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
+        about["identity"] = self.dataset.identity
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, self.images)
         self.step, self.seconds = 0, 0.0

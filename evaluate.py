@@ -48,19 +48,17 @@ images has no labels, hence no classifier: what needs one is null, the neighbour
 
 import copy
 import functools
-import importlib
 import json
 import shlex
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import common
 from evaluation.features import choose_device_to_measure
-from evaluation.image_files import as_images, read_npz, read_pictures
+from evaluation.image_files import as_images
 from evaluation.inversion import continuity
 from evaluation.listing import print_runs
 from evaluation.many_runs import train_seeds
@@ -69,68 +67,10 @@ from evaluation.options import Options
 from evaluation.reference import Reference, drawn
 from evaluation.report import compare, draw, pictures
 from evaluation.results import Column, Result, by_seed, remarks_on, require_different, require_one_source
-from training.checkpoints import CHECKPOINT, load_generator, read_checkpoint
-from training.files import UserError, write_file
+from evaluation.targets import Samples, check_target, load_samples, script_of
+from training.files import UserError, make_folder, write_file
 from training.pictures import to_uint8
-from training.record import HYPERPARAMETERS
 from training.terminal import read_flags
-
-
-@dataclass
-class Samples:
-    """Generated images (uint8 N×C×H×W) and what is known of their making."""
-
-    images: Tensor
-    data: str  # the data set to compare with, unless --data names another
-    metrics: Path  # where the numbers go
-    picture: Path
-    between: Tensor | None = None  # images along straight lines between noise vectors: lines × steps
-    run: dict = field(default_factory=dict)  # of a run: what a comparison says of it
-    source: str = ""  # of a run: the images that it learned from
-    G: nn.Module | None = None  # of a run: in eval mode
-    z_dim: int = 0
-
-    def some(self, count: int) -> Tensor:
-        """At most `count` of the images; of those from elsewhere, which may be sorted by class, every n-th."""
-        count = min(count, len(self.images))
-        return self.images[:count] if self.run else self.images[torch.arange(count) * len(self.images) // count]
-
-
-def load_samples(target: str, options: Options, device: torch.device) -> Samples:
-    """Images of a run folder, an .npz file or a folder of pictures. Raises UserError if it is none of these."""
-    path = Path(target)
-    if path.suffix == ".npz":
-        files = path.with_suffix(".metrics.json"), path.with_suffix(".evaluate.png")
-        return Samples(read_npz(path), "mnist", *files)
-    if not any((path / name).exists() for name in (CHECKPOINT, HYPERPARAMETERS)):  # no run
-        if not any(path.glob("*.png")):
-            raise UserError(f"{path}: there is no such run folder, .npz file or folder of PNG pictures")
-        place = path.resolve()  # beside the folder: in it they would be two files too many next time
-        files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
-        return Samples(read_pictures(path), "mnist", *files)
-    files = path / "metrics.json", path / "evaluate.png"
-    checkpoint = read_checkpoint(path, None)
-    module = script_of(checkpoint["script"], path)
-    G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
-    count = max(options.samples, PARZEN_SAMPLES) if options.kde else options.samples
-    z = common.noise_from_seed(options.sample_seed, count, hp.z_dim).to(device)
-    images = common.generate_uint8(G, z)
-    lines = [torch.lerp(z[2 * i], z[2 * i + 1], t.item()) for i in range(2) for t in torch.linspace(0, 1, 12)]
-    between = common.generate_uint8(G, torch.stack(lines)).view(2, 12, *images.shape[1:])
-    run = {name: checkpoint.get(name) for name in ("script", "hyperparameters", "step", "seconds")}
-    run |= {"log": path / "log.csv"}
-    data = checkpoint["hyperparameters"]["data"]
-    return Samples(images, data, *files, between, run, checkpoint["data"], G, hp.z_dim)
-
-
-def script_of(name: str, folder: Path):
-    """The script that wrote a checkpoint, as a module."""
-    if not name.isidentifier() or not Path(__file__).with_name(f"{name}.py").exists():
-        raise UserError(f"{folder / CHECKPOINT} was written by an unknown script, {name!r:.50}")
-    module = importlib.import_module(name)
-    if not hasattr(module, "Generator"):
-        raise UserError(f"{folder / CHECKPOINT} was written by {name}.py, which makes no images")
-    return module
 
 
 def reference_for(data: str, shape: torch.Size, data_dir: str, device: torch.device) -> Reference:
@@ -180,7 +120,8 @@ def evaluate(target: str, options: Options, references: dict) -> Result:
         draw(panels, numbers["class_share"], numbers["floor"]["class_share"], samples.picture)
     except UserError as error:  # such as a run of somebody else's
         print(f"{target}: its numbers are not kept: {error}")
-    for line in remarks_on(numbers, samples.source, reference):
+    source = "" if samples.identity == reference.train.identity else samples.source
+    for line in remarks_on(numbers, source, reference):
         print(f"{target}: {line}")
     return Result(target, numbers, common.grid(samples.some(64)), **samples.run, source=samples.source)
 
@@ -236,6 +177,10 @@ def main() -> None:
             compare(over_seeds(options, references), options)
         else:
             require_different(options.targets)
+            for target in options.targets:
+                check_target(target, options)
+            if len(options.targets) > 1:
+                make_folder(Path(options.compare).parent, "--compare")
             compare(by_seed([evaluate(target, options, references) for target in options.targets]), options)
     except UserError as error:
         sys.exit(f"evaluate.py: {error}")

@@ -19,7 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from training.files import UserError, first_line, make_folder, require, write_by, write_file
-from training.folders import IMAGE_SUFFIXES, upright
+from training.folders import suffixes, upright
 from training.terminal import read_flags
 
 
@@ -114,7 +114,7 @@ def emoji(options: Emoji) -> int:
 def pieces(options: Pieces) -> int:
     """Cut pictures into squares. What can't be read is counted, what is too small for `rows` of them too."""
     found = [file for path in options.images for file in (path.rglob("*") if path.is_dir() else [path])]
-    found = {file.resolve() for file in found if file.suffix.lower() in IMAGE_SUFFIXES | {".jxl", ".svg", ".avif"}}
+    found = {file.resolve() for file in found if file.suffix.lower() in suffixes() | {".jxl", ".svg"}}
     files = sorted(found)  # each once: those packages have one picture under many names
     if not files:
         places = ", ".join(map(str, options.images))
@@ -124,7 +124,7 @@ def pieces(options: Pieces) -> int:
     for file in tqdm(files, desc="cutting", unit="", disable=None):
         try:
             with Image.open(file) as opened:
-                image = upright(opened).convert("RGB")
+                image = upright(opened, {}).convert("RGB")
         # A format that Pillow does not know, a damaged file, one that is too large
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             unreadable.append(file.suffix)

@@ -6,7 +6,8 @@
     reference    the real images that samples are compared with, and what samples measure against them
     inversion    for a given image the z whose G(z) is nearest, and the way between two such z
     curve        the FID while a script trains
-    image_files  images from an .npz file, a folder of PNGs, or Python
+    image_files  images from an .npz file, a folder of pictures, or Python
+    targets      what is evaluated: looked at first, then loaded
 
     results      numbers side by side: which runs differ in the seed alone, mean ± std, what a reader should know
     tables       in the terminal, as .csv, .json, .md, .tex

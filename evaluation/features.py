@@ -83,7 +83,7 @@ def load_classifier(
     accuracy = right / len(test.images)
     content = {"made_of": made_of, "accuracy": accuracy, "weights": classifier.state_dict()}
     try:
-        make_folder(path.parent)
+        make_folder(path.parent, "--data-dir")
         write_by(path, lambda file: torch.save(content, file))
         kept = f"kept in {path}"
     except UserError as error:  # such as data that many users share, and none may write

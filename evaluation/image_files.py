@@ -1,4 +1,4 @@
-"""Images from elsewhere: an .npz file, a folder of PNGs. Not here: images that a run's generator makes."""
+"""Images from elsewhere: an .npz file, a folder of pictures. Not here: images that a run's generator makes."""
 
 import zipfile
 import zlib
@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from training.files import UserError, first_line
-from training.folders import upright
+from training.folders import Survey, find_images
 from training.pictures import to_uint8
 
 
@@ -33,22 +32,17 @@ def read_npz(path: Path) -> Tensor:
 
 
 def read_pictures(folder: Path) -> Tensor:
-    """All PNGs directly in a folder, which must be alike in size: uint8 N×C×H×W."""
-    arrays = []
-    for path in sorted(folder.glob("*.png")):
-        try:
-            with Image.open(path) as file:
-                image = upright(file)
-                arrays.append(np.asarray(image if image.mode == "L" else image.convert("RGB")))
-        except Exception as error:  # a decoder can raise nearly anything on a damaged file
-            raise UserError(f"{path} can't be read as a picture: {first_line(error)}") from error
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) > 1 or shapes[0][0] != shapes[0][1]:
-        raise UserError(
-            f"{folder}: the pictures must be square, of one size and mode; found {shapes[0]} and {shapes[-1]}"
-        )
-    pictures = torch.from_numpy(np.stack(arrays))
-    return pictures.view(*pictures.shape[:3], -1).permute(0, 3, 1, 2).contiguous()
+    """All pictures in and below a folder, which must be alike in size: uint8 N×C×H×W; those that can't be read are
+    counted, as for a training."""
+    files = find_images(folder, str(folder))
+    survey = Survey(files)
+    sizes = sorted(set(survey.sizes))
+    if any(size != (sizes[0][0],) * 2 for size in sizes):
+        found = ", ".join(f"{width}×{height}" for width, height in sizes[:3]) + ", …" * (len(sizes) > 3)
+        raise UserError(f"{folder}: the pictures must be square and of one size; found {found} (width×height) pixels")
+    side = sizes[0][0] if sizes else 0
+    arrays = [np.frombuffer(pixels, np.uint8) for _, pixels in survey.images(side, survey.channels)]
+    return torch.from_numpy(np.stack(arrays)).view(-1, survey.channels, side, side)
 
 
 def as_images(content: Tensor | np.ndarray) -> Tensor:

@@ -1,7 +1,6 @@
 """Scripts trained with many seeds, each in a process of its own. Not here: what is measured on them."""
 
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from training.checkpoints import CHECKPOINT
-from training.files import UserError, first_line
+from training.files import UserError, as_name, first_line
 
 
 def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs: int) -> dict:
@@ -30,7 +29,7 @@ def train_seeds(targets: tuple[str, ...], seeds: int, flags: str, out: str, jobs
         script, *own = [target] if Path(target).is_file() else split(target) or [""]
         if not Path(script).is_file() or Path(script).suffix != ".py":
             raise UserError(f"{target}: with --seeds the targets are scripts, such as began.py")
-        name = "-".join([Path(script).stem, *(re.sub(r"[^\w.+-]+", "_", word).removeprefix("--") for word in own)])
+        name = as_name("-".join([Path(script).stem, *(word.removeprefix("--") for word in own)]), 150)
         for seed in range(seeds):
             folder = f"{out}/{name}-{seed}"
             if any(folder in runs for runs in folders.values()):

@@ -1,13 +1,16 @@
 """The flags of evaluate.py, and the settings of evaluate.measure."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from evaluation.tables import TABLES
+from training.checkpoints import make_plain
 from training.files import flag, require
+from training.machine import DEVICES
 
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -35,8 +38,8 @@ class Options:
     """What to compare with, as the scripts' --data. auto: what a run learned from; for images from elsewhere mnist."""
     data_dir: str = "data"
     """Folder in which data sets and the classifier are kept."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: cuda, else cpu. With --seeds also for the trainings."""
+    device: str = "auto"
+    """cpu, cuda, or cuda:1 for the second GPU; auto: cuda, else cpu. With --seeds also for the trainings."""
 
     # What is written
     table: str | None = None
@@ -57,6 +60,9 @@ class Options:
     """With --seeds: the folder of the runs. Finished ones that are there are used, and not trained again."""
 
     def __post_init__(self) -> None:
+        make_plain(self)
+        known = re.fullmatch(DEVICES, self.device) and self.device != "mps"
+        require(known, "--device", self.device, "auto, cpu, cuda or cuda:N")
         require(self.targets != () or not self.seeds, "--seeds", self.seeds, "followed by scripts")
         require(self.samples >= 100, "--samples", self.samples, "at least 100")
         require(1 <= self.k < 100, "--k", self.k, "in 1 to 99")

@@ -166,7 +166,7 @@ def in_table(number: float | int | None) -> str:
 
 
 def remarks_on(numbers: dict, source: str, reference: Reference) -> list[str]:
-    """What to know of one target. source: the images that it learned from, if it is a run."""
+    """What to know of one target. source: the images that it learned from, if it is a run that learned from others."""
     found, floor = [], numbers["floor"]
     if source not in ("", reference.train.source):
         found.append(f"it learned from {source}, and is compared with {reference.train.source}")

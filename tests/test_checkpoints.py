@@ -1,5 +1,6 @@
 """Going on from a checkpoint; malformed ones of every kind: one line, nothing executed, nothing half-written."""
 
+import dataclasses
 import io
 import math
 import os
@@ -16,6 +17,7 @@ from conftest import ROOT, SCRIPTS, TINY, assert_same_run, small
 from torch import nn
 
 from training import checkpoints
+from training.datasets import Dataset
 from training.files import Diverged, UserError
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
@@ -56,7 +58,7 @@ def test_resuming_with_other_data_or_fewer_steps_is_refused(command_line, tmp_pa
     code, _, err = command_line("fgan", *TINY[2:], "--steps", 5, "--resume")
     assert code == 1
     assert "is at step 6 already, and --steps is 5" in err
-    torch.save({**content, "data": "mnist, of another world"}, path)
+    torch.save({**content, "data": "mnist, of another world", "identity": "other"}, path)
     code, _, err = command_line("fgan", *TINY[2:], "--steps", 9, "--resume")
     assert code == 1
     assert "learned from mnist, of another world; now there is mnist" in err
@@ -188,7 +190,7 @@ def test_saved_and_put_back_by_itself(tmp_path):
         return {"G": net, "opt": opt, "k": torch.tensor(float(seed))}
 
     first, second = parts(1), parts(2)
-    plain = {"script": "x", "data": "y", "step": 7, "hyperparameters": {}}
+    plain = {"script": "x", "data": "y", "images": 5, "step": 7, "hyperparameters": {}}
     checkpoints.save_checkpoint(tmp_path, first, plain)
     content = checkpoints.read_checkpoint(tmp_path, "x")
     assert content["step"] == 7
@@ -227,15 +229,31 @@ def test_a_part_that_no_checkpoint_holds_is_refused():
 
 
 def test_what_a_resumed_run_must_be_given_can_be_typed():
-    theirs = {"betas": (0.0, 0.9), "skip": False, "data": "my pics", "seed": 1}
-    ours = {"betas": (0.5, 0.9), "skip": True, "data": "mnist", "seed": 1}
-    checkpoint = {"hyperparameters": theirs, "data": "mnist", "step": 1}
-    with pytest.raises(UserError, match=r"was made with --betas 0.0 0.9 --no-skip --data 'my pics': give the same"):
-        checkpoints.refuse_other_run(checkpoint, ours, 9, "mnist", 10, Path("run"))
-    with pytest.raises(UserError, match="is older than --drift: start anew"):
-        checkpoints.refuse_other_run(checkpoint, {**ours, "drift": 1}, 9, "mnist", 10, Path("run"))
-    checkpoints.refuse_other_run(checkpoint, theirs, 9, "mnist", 10, Path("run"))  # an older one names no number
-    with pytest.raises(UserError, match="learned from 8 images of mnist; now there are 10: start anew"):
-        checkpoints.refuse_other_run({**checkpoint, "images": 8}, theirs, 9, "mnist", 10, Path("run"))
-    with pytest.raises(UserError, match="is at step 9 already, and --steps is 5: give 9 or more"):
-        checkpoints.refuse_other_run({**checkpoint, "step": 9}, theirs, 5, "mnist", 10, Path("run"))
+    @dataclasses.dataclass
+    class Hp:
+        betas: tuple[float, float] = (0.0, 0.9)
+        skip: bool = False
+        data: str = "here"
+        steps: int = 9
+
+    theirs = {"betas": (0.0, 0.9), "skip": False, "data": "there"}
+    checkpoint = {"hyperparameters": theirs, "data": "pics", "images": 10, "identity": "a", "step": 1}
+    data = Dataset(torch.zeros(10), None, "moved", identity="a")
+
+    def refused(words: str, checkpoint: dict = checkpoint, **changed) -> None:
+        with pytest.raises(UserError, match=words) as error:
+            checkpoints.refuse_other_run(checkpoint, Hp(**changed), data, Path("run"))
+        assert "\n" not in str(error.value)
+
+    checkpoints.refuse_other_run(checkpoint, Hp(), data, Path("run"))  # what counts is which images they are
+    refused(r"was made with --betas 0.0 0.9 --no-skip: give the same", betas=(0.5, 0.9), skip=True)
+    refused("is older than --betas: start anew", {**checkpoint, "hyperparameters": {"skip": False}})
+    refused("learned from 8 images of pics; now there are 10 of moved", {**checkpoint, "images": 8})
+    refused("learned from pics; now there is moved", {**checkpoint, "identity": "b"})
+    refused(
+        "learned from moved; now there is other images of that name", {**checkpoint, "data": "moved", "identity": "b"}
+    )
+    refused("is at step 9 already, and --steps is 5: give 9 or more", {**checkpoint, "step": 9}, steps=5)
+    older = {name: value for name, value in checkpoint.items() if name != "identity"}
+    refused("learned from pics; now there is moved", older)  # it knows no more than a name
+    checkpoints.refuse_other_run(older, Hp(), Dataset(data.images, None, "pics", identity="a"), Path("run"))

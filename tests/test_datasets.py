@@ -1,5 +1,7 @@
 """Where MNIST and the others come from, and what is said when they cannot be had."""
 
+import gzip
+import hashlib
 import io
 import os
 import random
@@ -98,8 +100,6 @@ def test_damaged_idx_files(tmp_path, monkeypatch):
             contents[name] = bytes([0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 28, 0, 0, 0, 28]) + os.urandom(5 * 784)
         else:
             contents[name] = bytes([0, 0, 8, 1, 0, 0, 0, 5, 0, 1, 2, 3, i])
-    import hashlib
-
     sums = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
     monkeypatch.setitem(datasets.IDX_FILES, "mnist", sums)
 
@@ -156,3 +156,110 @@ def test_one_mirror_that_answers_is_enough(monkeypatch):
     assert datasets.no_answer(["http://dead/", "http://silent/", "http://good/"], 0.5) == ""
     assert datasets.no_answer(["http://dead/"] * 2, 0.5) == "Connection refused"
     assert datasets.no_answer(["http://silent/"], 0.1) == "not within 0.1 s"
+
+
+@pytest.fixture
+def stand_in(monkeypatch) -> dict[str, bytes]:
+    """MNIST's four files, small, with checksums of their own."""
+    contents = {}
+    for i, name in enumerate(datasets.IDX_FILES["mnist"]):
+        head = [0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 28, 0, 0, 0, 28] if "images" in name else [0, 0, 8, 1, 0, 0, 0, 5]
+        contents[name] = bytes([*head, *bytes(5 * 784 if "images" in name else 4), *([i] if "labels" in name else [])])
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
+    monkeypatch.setitem(datasets.IDX_FILES, "mnist", sums)
+    return contents
+
+
+OTHER_NAMES = {
+    "as it is": "MNIST/raw/{0}-{1}",
+    "dotted": "MNIST/raw/{0}.{1}",
+    "packed": "MNIST/raw/{0}-{1}.gz",
+    "dotted and packed": "MNIST/raw/{0}.{1}.gz",
+    "in a folder of its own name": "MNIST/raw/{0}-{1}/{0}-{1}",
+    "beside raw": "MNIST/{0}-{1}",
+    "in the data folder": "{0}.{1}",
+    "in the data folder, each in a folder": "{0}-{1}/{0}-{1}",
+    "a folder too deep": "MNIST/MNIST/raw/{0}-{1}.gz",
+    "in a folder of another name": "digits/{0}-{1}",
+    "in capitals": "MNIST/raw/{0}-{1}.GZ",
+}
+
+
+@pytest.mark.parametrize("pattern", OTHER_NAMES.values(), ids=OTHER_NAMES)
+def test_mnist_under_the_other_names_in_use(pattern, stand_in, tmp_path):
+    for name, content in stand_in.items():
+        path = tmp_path / pattern.format("-".join(name.split("-")[:2]), "-".join(name.split("-")[2:]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content) if path.suffix.lower() == ".gz" else content)
+    dataset = common.load_images("mnist", str(tmp_path))
+    assert dataset.images.shape == (5, 1, 28, 28)
+    assert dataset.identity == datasets.IDX_FILES["mnist"]["train-images-idx3-ubyte"]
+
+
+def test_another_sets_files_of_the_same_names_are_no_damage(stand_in, tmp_path):
+    (tmp_path / "FashionMNIST").mkdir()
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    for name, content in stand_in.items():
+        (tmp_path / "FashionMNIST" / name).write_bytes(b"fashion" + name.encode())
+        (tmp_path / "MNIST/raw" / name).write_bytes(content)
+    fashion = {name: hashlib.md5(b"fashion" + name.encode()).hexdigest() for name in stand_in}
+    datasets.IDX_FILES["fashion-mnist"], kept = fashion, datasets.IDX_FILES["fashion-mnist"]
+    try:
+        assert datasets.find_idx("fashion-mnist", tmp_path).keys() == fashion.keys()
+        assert datasets.find_idx("mnist", tmp_path) == stand_in
+        (tmp_path / "MNIST/raw/train-images-idx3-ubyte").unlink()
+        assert len(datasets.find_idx("mnist", tmp_path)) == 3
+    finally:
+        datasets.IDX_FILES["fashion-mnist"] = kept
+
+
+def test_packed_files_that_are_cut(stand_in, tmp_path):
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    for name, content in stand_in.items():
+        (tmp_path / "MNIST/raw" / f"{name}.gz").write_bytes(gzip.compress(content))
+    path = tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(common.UserError, match=r"t10k-labels-idx1-ubyte\.gz can't be read: "):
+        common.load_images("mnist", str(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["MNIST", "MNIST/raw"])
+@pytest.mark.parametrize("kind", ["file", "link that leads nowhere", "circle", "other files"])
+def test_what_lies_there_instead_is_named(kind, place, tmp_path, capfd):
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    if kind == "file":
+        path.write_text("a file")
+    elif kind == "other files":
+        path.mkdir()
+        for name in ("mnist.npz", "mnist_train.csv"):
+            (path / name).touch()
+    else:
+        path.symlink_to(tmp_path / "gone" if "nowhere" in kind else path)
+    assert len(common.load_images("mnist", str(tmp_path)).images) == 4000
+    (line,) = capfd.readouterr().out.splitlines()
+    assert ("lie mnist.npz, mnist_train.csv)" if kind == "other files" else f"lie {path.name})") in line
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RuntimeError("Error downloading a.gz:\nTried http://x/, got:\nHTTP Error 404: Not Found\n"), "HTTP Error 404"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+        (RuntimeError("File not found or corrupted."), "File not found or corrupted."),
+        (ValueError("unknown url type: 'x'"), "unknown url type: 'x'"),
+    ],
+)
+def test_a_download_that_fails_says_its_own_cause(error, cause, tmp_path, monkeypatch):
+    class Failing:
+        mirrors, resources = ("http://mirror/",), (("a.gz", ""),)
+
+        def __init__(self, folder, download) -> None:
+            raise error
+
+    monkeypatch.setattr(datasets, "no_answer", lambda urls: "")
+    monkeypatch.setattr("torchvision.datasets.MNIST", Failing)
+    said = datasets.download("mnist", tmp_path)
+    assert said.startswith(f"the download failed ({cause}")
+    assert "Tried" not in said

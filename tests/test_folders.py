@@ -1,5 +1,7 @@
 """Folders of images of any size, format and state."""
 
+import importlib
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -7,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, colour_shape
+from conftest import SCRIPTS, TINY, colour_shape, small
 from PIL import Image
 
 import common
+from evaluation.image_files import read_pictures
 from training import folders
 
 
@@ -154,3 +157,222 @@ def test_a_folder_with_one_more_image_is_another_run(command_line, tmp_path):
     code, _, err = command_line(*flags, "--steps", 4, "--resume", data=False)
     assert code == 1
     assert "learned from 5 images" in err
+
+
+def write_png16(path: Path, values: np.ndarray) -> None:
+    """A PNG of 16 bits per number, which Pillow can't write in colour; values: H×W, or H×W×3."""
+    height, width = values.shape[:2]
+
+    def piece(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = piece(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2 if values.ndim == 3 else 0, 0, 0, 0))
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + piece(b"IDAT", zlib.compress(rows)) + piece(b"IEND", b""))
+
+
+RAMP = np.arange(64).reshape(8, 8) / 63
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("kind", ["grey", "colour", "tiff", "pgm"])
+def test_numbers_of_more_than_8_bits_are_scaled_by_what_the_folder_holds(kind, top, tmp_path):
+    """The brightest image says how many bits are in use; a darker one beside it stays darker."""
+    for name, share in (("a", 1.0), ("b", 0.25)):
+        values = (RAMP * top * share).round().astype(np.uint16)
+        if kind == "tiff":
+            Image.fromarray(values).save(tmp_path / f"{name}.tif")
+        elif kind == "pgm":
+            head = f"P5 8 8 {top}\n".encode()
+            (tmp_path / f"{name}.pgm").write_bytes(head + values.astype(np.uint8 if top == 255 else ">u2").tobytes())
+        else:
+            write_png16(tmp_path / f"{name}.png", values if kind == "grey" else np.stack([values] * 3, -1))
+    bright, dark = common.load_images(str(tmp_path), str(tmp_path / "kept"), image_size=8).images[:, 0].float()
+    tolerance = max(1.0, 256 * 256 / top) if kind == "colour" else 1.0  # Pillow gives the upper 8 bits of colours
+    assert (bright - torch.from_numpy(RAMP * 255)).abs().max() <= tolerance
+    assert (dark - torch.from_numpy(RAMP * 255 / 4)).abs().max() <= tolerance
+    assert torch.equal(read_pictures(tmp_path)[:, 0].float(), torch.stack([bright, dark]))
+
+
+def test_fractions_are_no_black_images(tmp_path):
+    for name, values in (("a", RAMP), ("b", np.where(RAMP > 0.5, np.nan, RAMP))):
+        Image.fromarray(values.astype(np.float32)).save(tmp_path / f"{name}.tif")
+    images = common.load_images(str(tmp_path), str(tmp_path / "kept"), image_size=8).images
+    assert images[0, 0, -1, -1] == 255
+    assert images[1].max() in (125, 126)
+
+
+@pytest.mark.parametrize("reader", ["training", "evaluation"])
+def test_linked_folders_are_followed_and_a_circle_ends(reader, tmp_path, capfd):
+    (tmp_path / "far/deep").mkdir(parents=True)
+    (tmp_path / "pics").mkdir()
+    for i in range(6):
+        place = tmp_path / ("pics", "far", "far/deep")[i % 3]
+        colour_shape((16, 16), i).save(place / f"{i}.png")
+    (tmp_path / "pics/linked").symlink_to(tmp_path / "far")
+    (tmp_path / "far/deep/circle").symlink_to(tmp_path / "pics")
+    (tmp_path / "far/itself").symlink_to(tmp_path / "far/itself")
+    (tmp_path / "pics/one.png").symlink_to(tmp_path / "pics/gone.png")
+    if reader == "training":
+        images = common.load_images(str(tmp_path / "pics"), str(tmp_path / "kept"), 16).images
+    else:
+        images = read_pictures(tmp_path / "pics")
+    assert len(images) == 6
+    (line,) = capfd.readouterr().out.splitlines()
+    for words in ("1 link to a folder that is read already", "1 .png", "1 file without an ending"):
+        assert words in line
+
+
+@pytest.mark.parametrize("reader", ["training", "evaluation"])
+def test_all_that_pillow_reads_is_read_and_the_rest_counted(reader, tmp_path, capfd):
+    endings = [
+        ".PNG",
+        ".jpg",
+        ".JPEG",
+        ".tif",
+        ".gif",
+        ".pgm",
+        ".ppm",
+        ".jfif",
+        ".jp2",
+        ".avif",
+        ".webp",
+        ".bmp",
+        ".tga",
+    ]
+    folder = tmp_path / "pics"
+    folder.mkdir()
+    for i, ending in enumerate(list(endings)):
+        image = colour_shape((16, 16), i)
+        try:
+            image.convert("L" if ending == ".pgm" else "RGB").save(folder / f"{i}{ending}")
+        except (OSError, KeyError):  # this Pillow has no such encoder
+            endings.remove(ending)
+    for name in ("a.heic", "b.heic", "labels.csv", "unnamed", ".hidden", "half.png"):
+        (folder / name).write_bytes(b"\0\0\0\x18ftypheic" * 9)
+    if reader == "training":
+        images = common.load_images(str(folder), str(tmp_path / "kept"), 16).images
+    else:
+        images = read_pictures(folder)
+    assert len(endings) >= 11
+    assert images.shape == (len(endings), 3, 16, 16)
+    out = capfd.readouterr().out
+    assert "not read: 2 .heic, 1 .csv, 1 file without an ending" in out
+    assert f"skipped 1 of {len(endings) + 1} files that can't be read as images: {folder / 'half.png'}" in out
+    assert out.count("\n") == 2
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.heic").touch()
+    with pytest.raises(common.UserError, match=r"no images there, subfolders too; there lie 1 \.heic"):
+        folders.find_images(tmp_path / "other", "--data other")
+
+
+def test_one_colour_image_among_many_grey_ones(tmp_path):
+    """Wherever it is: no sample of the files decides."""
+    for i in range(250):
+        Image.new("L", (8, 8), i).save(tmp_path / f"{i:03}.png")
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "127.png")
+    images = common.load_images(str(tmp_path), str(tmp_path / "kept"), 8).images
+    assert images.shape == (250, 3, 8, 8)
+    assert images[127, :, 0, 0].tolist() == [255, 0, 0]
+    assert read_pictures(tmp_path).shape == (250, 3, 8, 8)
+
+
+def test_what_is_enlarged_or_has_more_pictures_is_said(tmp_path, capfd, recwarn, monkeypatch):
+    for i in range(5):
+        Image.new("L", (4 if i < 3 else 40, 40), i).save(tmp_path / f"{i}.png")
+    frames = [Image.new("L", (40, 40), i) for i in range(3)]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # a bomb, for Pillow: it warns, and reads it
+    common.load_images(str(tmp_path), str(tmp_path / "kept"), 40)
+    out, err = capfd.readouterr()
+    assert out.startswith("3 images are smaller than 40×40 and are enlarged; of 1 files that hold several pictures")
+    assert out.count("\n") == 1
+    assert not recwarn.list
+    assert "Warning" not in err
+
+
+def copied(folder: Path, place: Path) -> Path:
+    """The same images elsewhere, under other names, with another date."""
+    place.mkdir(parents=True)
+    for path in folder.iterdir():
+        (place / f"x{path.name}").write_bytes(path.read_bytes())
+        os.utime(place / f"x{path.name}", (1, 1))
+    return place
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_run_goes_on_with_the_same_images_whatever_they_are_called(script, command_line, tmp_path):
+    pics = tmp_path / "pics"
+    pics.mkdir()
+    for i in range(9):
+        colour_shape((16, 16), i).save(pics / f"{i}.bmp")
+    (tmp_path / "linked").symlink_to(pics)
+    flags = (script, *TINY[2:], *small(script), "--image-size", 16, "--data-dir", "kept", "--out", "run")
+    assert command_line(*flags, "--steps", 2, "--data", "pics", data=False)[0] == 0
+    elsewhere = copied(pics, tmp_path / "a b" / "moved")
+    for steps, data in enumerate(("pics/", "./pics", pics, "linked", "a b/../pics", elsewhere, "a b/moved"), 3):
+        code, _, err = command_line(*flags, "--steps", steps, "--data", data, "--resume", data=False)
+        assert code == 0, err
+    assert len(list((tmp_path / "kept/prepared").iterdir())) == 1
+    content = bytearray((elsewhere / "x3.bmp").read_bytes())
+    content[-1] ^= 1  # one bit; size and date stay
+    (elsewhere / "x3.bmp").write_bytes(content)
+    os.utime(elsewhere / "x3.bmp", (1, 1))
+    code, _, err = command_line(*flags, "--steps", 20, "--data", "a b/moved", "--resume", data=False)
+    assert code == 1
+    assert "now there is other images of that name: give the same images with --data" in err
+    (pics / "broken.png").write_bytes(b"")  # no image: the images are the same
+    assert command_line(*flags, "--steps", 20, "--data", "pics", "--resume", data=False)[0] == 0
+    checkpoint = torch.load("run/checkpoint.pt", weights_only=True)
+    del checkpoint["identity"]  # one of before
+    torch.save(checkpoint, "run/checkpoint.pt")
+    code, _, err = command_line(*flags, "--steps", 21, "--data", "pics/", "--resume", data=False)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("name", ["x" * 240, "a:b?c*|", "né\n\t", "日本語" * 25, "..dots..", "CON", "-9-px", "%s{0}"])
+def test_a_folder_of_any_name(name, tmp_path):
+    (tmp_path / name).mkdir()
+    colour_shape((16, 16), 0).save(tmp_path / name / "a.png")
+    assert common.load_images(str(tmp_path / name), str(tmp_path / "kept"), 16).images.shape == (1, 3, 16, 16)
+    (cache,) = (tmp_path / "kept/prepared").iterdir()
+    assert len(cache.name.encode()) < 255
+    assert not set(cache.name) & set('<>:"/\\|?*\n\t')
+    assert common.load_images(str(tmp_path / name), str(tmp_path / "kept"), 16).identity in cache.name
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_names_of_data_that_are_nearly_right(script, command_line, tmp_path, monkeypatch):
+    for name, hint in (("MNIST", "mnist"), ("Fashion_MNIST", "fashion-mnist")):
+        code, _, err = command_line(script, "--data", name, data=False)
+        assert code == 2
+        assert f"did you mean {hint}?" in " ".join(err.replace("│", " ").split())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "pics").mkdir()
+    hp = importlib.import_module(script).Hyperparameters(data="~/pics", out="~/run", data_dir="~/data")
+    assert [hp.data, hp.out, hp.data_dir] == [str(tmp_path / name) for name in ("pics", "run", "data")]
+
+
+@pytest.mark.parametrize("name", ["kept", "kept/prepared"])
+def test_a_file_where_a_folder_is_meant(name, tmp_path):
+    (tmp_path / "pics").mkdir()
+    colour_shape((16, 16), 0).save(tmp_path / "pics/a.png")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("a file")
+    with pytest.raises(common.UserError, match=f"{name} .*--data-dir|--data-dir .*{name}"):
+        common.load_images(str(tmp_path / "pics"), str(tmp_path / "kept"))
+
+
+def test_a_prepared_file_that_is_damaged_or_no_file(tmp_path):
+    (tmp_path / "pics").mkdir()
+    colour_shape((16, 16), 0).save(tmp_path / "pics/a.png")
+    common.load_images(str(tmp_path / "pics"), str(tmp_path / "kept"), 16)
+    (cache,) = (tmp_path / "kept/prepared").iterdir()
+    cache.write_bytes(b"")
+    with pytest.raises(common.UserError, match=r"\.u8 is damaged: delete it"):
+        common.load_images(str(tmp_path / "pics"), str(tmp_path / "kept"), 16)
+    cache.unlink()
+    cache.mkdir()
+    with pytest.raises(common.UserError, match=r"prepared: Is a directory|Permission denied"):
+        common.load_images(str(tmp_path / "pics"), str(tmp_path / "kept"), 16)

@@ -54,6 +54,7 @@ def test_a_script_has_a_name_that_python_can_import():
         assert path.stem.isidentifier(), f"{path.name}: evaluate.py and the tests import it; take letters, digits and _"
 
 
+LATE = ("training.folders",)  # loaded only by the runs that need it
 FLOORS = {"common": 2, "evaluation": 1, "training": 0}
 THE_ONE_LATE_IMPORT = "training.record", "evaluation.curve"  # with --fid-every alone; else a training loads no metric
 
@@ -89,6 +90,7 @@ def test_imports_come_from_lower_floors_only(path):
         assert floor(name) < own or (own == floor(name) < 2), f"{path.name} imports {name}"
         assert floor(name) != 1 or own == 1 or path.name == "evaluate.py", f"{path.name} imports {name}"
     late = [node for function in functions(path) for node in ast.walk(function) if isinstance(node, ast.ImportFrom)]
+    late = [node for node in late if node.module not in LATE]
     hidden = [node.module for node in late if floor(node.module) >= 0]
     assert hidden == [THE_ONE_LATE_IMPORT[1]] * (module_of(path) == THE_ONE_LATE_IMPORT[0]), "an import in a function"
 
@@ -131,7 +133,7 @@ def test_a_training_passes_through_few_files():
     lines = {name: code_lines(ROOT / name) for name in sorted(done.stdout.split())}
     print("\n".join(f"{count:5} {name}" for name, count in lines.items()))
     assert len(lines) <= 15, sorted(lines)
-    assert sum(lines.values()) - lines["dcgan.py"] <= 1480
+    assert sum(lines.values()) - lines["dcgan.py"] <= 1400
     assert not [name for name in lines if name.startswith("evaluation")]
 
 

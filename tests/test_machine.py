@@ -91,14 +91,23 @@ def test_processes_of_one_machine_share_its_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert choose_device("auto") == torch.device("cuda", 0)
     assert choose_device("mps").type == "mps"
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    told = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
     assert choose_device("auto").type == "cpu"
     for name in ("cuda", "mps"):
         with pytest.raises(UserError, match=f"--device {name}: 2 processes can't use it here; there is cpu"):
             choose_device(name)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("auto") == torch.device("cuda", 1)
+    with pytest.raises(UserError, match=r"--device cuda:0: 2 processes can't use it here; there is cuda, cpu$"):
+        choose_device("cuda:0")
+    for name in told:
+        monkeypatch.delenv(name)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("mps:0").type == "mps"
+    with pytest.raises(UserError, match=r"--device cuda:2: this PyTorch .* there is cuda, mps, cpu, cuda:0, cuda:1$"):
+        choose_device("cuda:2")
 
 
 def test_in_bfloat16_a_changed_weight_counts_at_once():

@@ -3,13 +3,10 @@
 import itertools
 from pathlib import Path
 
-import pytest
-import torch
 from conftest import TINY, tensors
 
 import common
 from training import checkpoints, ema, log
-from training.files import UserError
 from training.record import Record
 from training.terminal import quote
 
@@ -68,16 +65,6 @@ def test_the_command_that_comes_next_knows_the_data_folder(command_line, tmp_pat
     (tmp_path / "data").mkdir()
     _, out, _ = command_line("fgan", *TINY, data=False)
     assert "--data-dir" not in out.split("next:", 1)[1]
-
-
-def test_a_hyperparameter_that_no_checkpoint_could_give_back_is_refused_at_the_start(command_line, tmp_path):
-    import dcgan
-
-    hp = dcgan.Hyperparameters(steps=1, out=str(tmp_path / "run"))
-    hp.betas = [0.0, 0.9]
-    with pytest.raises(UserError, match="hyperparameter betas is a list: make it a number, a text or a tuple"):
-        Record(hp, {}, {}, None, torch.zeros(2, 1, 2, 2, dtype=torch.uint8))
-    assert not (tmp_path / "run").exists()
 
 
 def test_the_last_pictures_of_a_run_that_went_on_are_drawn_anew(command_line, tmp_path, monkeypatch):

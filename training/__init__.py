@@ -19,7 +19,19 @@ from those above it only.
 common.py stands above them, and hands on to the scripts what these call. Evaluations are in evaluation/.
 """
 
+import os
 import sys
 
 if sys.version_info < (3, 10):  # noqa: UP036 - pip does not look at requires-python here
     sys.exit(f"these scripts need Python 3.10 or later; this is {sys.version.split()[0]}, {sys.executable}")
+
+# What others read of the environment, where a wrong value would end a run later, with a traceback or never
+if os.environ.get("COLUMNS", "").isdigit() and int(os.environ["COLUMNS"]) < 20:  # tyro would not end
+    os.environ["COLUMNS"] = "20"
+try:
+    import tqdm  # noqa: F401 - it reads TQDM_…
+
+    if os.environ.get("MPLBACKEND"):
+        import matplotlib  # noqa: F401 - else it is imported when curves are drawn
+except ValueError as error:
+    sys.exit(f"a variable of the environment, MPLBACKEND or one of TQDM_…, has a wrong value: {str(error)[:80]} …")

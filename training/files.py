@@ -1,8 +1,10 @@
 """Files that are written whole or not at all, and what a user can put right. Not here: what is in the files."""
 
 import contextlib
+import hashlib
 import io
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ def flag(name: str) -> str:
 def require(condition: bool, flag: str, value: object, allowed: str) -> None:
     """Raise ValueError naming the flag, its value and what is allowed, unless `condition` holds."""
     if not condition:
-        raise ValueError(f"{flag} {value}: must be {allowed}")
+        raise ValueError(f"{flag} {value}: must be {allowed}".replace("\n", " "))
 
 
 def first_line(text: object) -> str:
@@ -34,7 +36,8 @@ def first_line(text: object) -> str:
     Of the system's errors it is the reason alone, such as "No space left on device". A line that ends with a colon
     says nothing without the next one.
     """
-    lines = [line.strip() for line in str(getattr(text, "strerror", None) or text).strip().splitlines()]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", str(getattr(text, "strerror", None) or text))  # PyTorch prints in colour
+    lines = [line.strip() for line in plain.strip().splitlines()]
     if not lines:
         return type(text).__name__
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:200]
@@ -93,9 +96,17 @@ def can_be_a_path(text: str) -> bool:
     return text.strip() != ""
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there."""
+def make_folder(path: Path, option: str = "--out") -> None:
+    """Make a folder, and those above it, unless it is there. option: the flag that names another."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path} can't be made a folder: {first_line(error)}: choose another one") from error
+        problem = "a file of that name is there" if isinstance(error, FileExistsError) else first_line(error)
+        raise UserError(f"{path} can't be made a folder: {problem}: choose another {option}") from error
+
+
+def as_name(text: str, most: int = 60) -> str:
+    """A text of the user's as part of a file's name, on any system. One that is too long is cut, and unlike others."""
+    name = re.sub(r"[^\w.+-]+", "_", text).strip(".")
+    short = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+    return name if len(name) <= most else f"{name[: most - 9]}-{short}"

@@ -16,22 +16,44 @@ import torch
 
 from training.files import UserError
 
+DEVICES = r"auto|cpu|cuda(:\d{1,3})?|mps(:0)?"
+TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR", "LOCAL_WORLD_SIZE")
+
+
+def from_torchrun() -> dict[str, int]:
+    """What torchrun has told this process; one process, of rank 0, if it did not start it. Empty is unset. Raises
+    UserError if the variables do not make sense together."""
+    given = {name: os.environ[name] for name in TORCHRUN if os.environ.get(name, "").strip()}
+    try:
+        told = {name: int(given.get(name, name == "WORLD_SIZE")) for name in TORCHRUN[:3]}
+        world, rank, local = told.values()
+        told["LOCAL_WORLD_SIZE"] = beside = int(given.get("LOCAL_WORLD_SIZE", world))
+        sensible = (
+            0 <= local < beside <= world and local <= rank < world and 0 < int(given.get("MASTER_PORT", 1)) < 2**16
+        )
+    except ValueError:
+        sensible = False
+    if not sensible or (world > 1 and not given.keys() >= set(TORCHRUN[:5])):
+        said = " ".join(f"{name}={value}" for name, value in given.items())
+        raise UserError(f"{said}: torchrun sets {', '.join(TORCHRUN)} together; start with torchrun, or unset them")
+    return told
+
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda or mps to a device; under torchrun each process has its own GPU. Raises UserError."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # of this machine; set by torchrun
+    """auto, cpu, cuda, cuda:N or mps to a device; under torchrun each process has its own GPU. Raises UserError."""
+    told, (kind, _, number) = from_torchrun(), name.partition(":")
+    processes = told["LOCAL_WORLD_SIZE"]  # of this machine
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     # Of mps there is one, and processes can't exchange gradients on it
     available = {"cuda": gpus >= processes, "mps": torch.backends.mps.is_available() and processes == 1, "cpu": True}
-    if name == "auto":
-        name = next(device for device, there in available.items() if there)
-    if not available[name]:
-        there = ", ".join(device for device in available if available[device])
+    if kind == "auto":
+        kind = next(device for device, there in available.items() if there)
+    if not available[kind] or (number and (int(number) >= max(gpus, 1) or processes > 1)):
+        there = [device for device in available if available[device]]
+        there += [f"cuda:{i}" for i in range(gpus) if gpus > 1 and processes == 1]
         whom = f"{processes} processes" if processes > 1 else "this PyTorch"
-        raise UserError(f"--device {name}: {whom} can't use it here; there is {there}")
-    if name == "cuda":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    return torch.device(name)
+        raise UserError(f"--device {name}: {whom} can't use it here; there is {', '.join(there)}")
+    return torch.device(kind, int(number or told["LOCAL_RANK"])) if kind == "cuda" else torch.device(kind)
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:

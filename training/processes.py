@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from training.files import UserError, first_line
-from training.machine import choose_device
+from training.machine import choose_device, from_torchrun
 
 PATIENCE = datetime.timedelta(days=1)  # while process 0 prepares a large folder; one that has ended is noticed at once
 
@@ -23,10 +23,14 @@ PATIENCE = datetime.timedelta(days=1)  # while process 0 prepares a large folder
 @contextlib.contextmanager
 def process_group(device: str) -> Iterator[None]:
     """Within: joined with the other processes, if torchrun started this one. Raises UserError if it has no device."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if from_torchrun()["WORLD_SIZE"] > 1:
         if on_gpu := (chosen := choose_device(device)).type == "cuda":
             torch.cuda.set_device(chosen)
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            place = f"{os.environ['MASTER_ADDR']}, port {os.environ['MASTER_PORT']}"
+            raise UserError(f"the processes can't meet at {place}: {first_line(error)}") from error
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ import filelock
 from PIL import Image
 from torch import Tensor, nn
 
-from training.checkpoints import CHECKPOINT, Parts, require_finite, require_plain, restore_parts, save_checkpoint
+from training.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
 from training.files import Diverged, UserError, first_line, make_folder, write_file
 from training.log import Board, Log
 from training.pictures import Drawings, Spread, grid, save_animation, save_picture, some, to_uint8
@@ -89,7 +89,6 @@ class Record:
         """Take the folder. Raises UserError if it can't be used."""
         self.hp, self.parts, self.folder, self.samples = hp, parts, Path(hp.out), samples
         self.about = {**about, "hyperparameters": dataclasses.asdict(hp)}
-        require_plain(self.about["hyperparameters"])
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None

@@ -100,6 +100,8 @@ def write_line(stream: TextIO, text: str, write: Callable = print) -> None:
     try:
         write(text, file=stream)
         stream.flush()
+    except UnicodeEncodeError:  # PYTHONIOENCODING=ascii, where read_flags() is not called
+        write_line(stream, text.encode("ascii", "replace").decode(), write)
     except BrokenPipeError:
         go_on_unread(stream)
 
