@@ -1,6 +1,7 @@
 r"""BEGAN: an autoencoder as discriminator, and a controller that keeps the two players level.
 
-Berthelot, Schumm, Metz 2017, *Boundary Equilibrium Generative Adversarial Networks*, arxiv.org/abs/1703.10717
+Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
+https://arxiv.org/abs/1703.10717
 
 D is an autoencoder, as in EBGAN (arXiv 1609.03126): it squeezes an image through a narrow layer and draws it
 again. What it has learned to draw, it draws well. Its verdict is the reconstruction error
@@ -35,7 +36,7 @@ ones. (Equal errors do not mean equal images: that is the limit of the method.)
 makes only 1s, at k = 0.6. In L_D the digit 1 then has the net weight ½ − 0.6·1 < 0: D unlearns the 1, its error
 rises, and G moves on. In general an image has the weight p − k·q (p: how often the data has it, q: how often G
 makes it), so for long G can't make anything more than 1/k times as often as the data. At k = 0.3 three of ten
-digits are enough for G; near k = 1 it must make all. (How varied the images of one digit are, k does not say.)
+digits are enough for G; near k = 1 it must make all. (Of the variety within a digit k says nothing.)
 
 **Convergence.** M = L(x) + |γ L(x) − L(G(z))|: how well D knows the data, and how far the players are from
 balance. A G that makes one blank image for every z may have a low M: look at the samples too.
@@ -48,8 +49,8 @@ Departures from the paper, which is about faces. With its constants MNIST ends w
     D's pixels  [−1, 1]                     scaled to [0, 1]: an output of zero is then the digits' black
     η, γ        1; 0.3 to 0.7               2; 1: a low γ picks the digits that are easy to draw
     k, λ_k      starts at 0; 0.001          starts at 0.6; 0.005: a run of minutes needs a faster controller
-    Adam        1e-4 for both, β default    G 2e-3, D 3.5e-4 (a slow D keeps k high); β (0, 0.99)
-    batch       16                          64; one batch of noise for both updates; samples from G's EMA
+    Adam        1e-4, β default; batch 16   G 2e-3, D 3.5e-4 (a slow D keeps k high), β (0, 0.99); batch 64,
+                                            one batch of noise for both updates; samples from G's EMA
 The paper's own constants, on these networks (patience and steps are ours):
     python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 \
         --betas 0.9 0.999 --batch-size 16 --ema 0 --patience 3000 --steps 200000

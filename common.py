@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from training import checkpoints, processes, terminal
@@ -41,12 +40,12 @@ from training.machine import DEVICES, autocast, choose_device, made_with, prepar
 from training.pictures import checksum, grid, to_float, to_uint8
 from training.processes import average_gradients, mean_over_processes, share
 from training.record import Record
-from training.sampling import generate, generate_uint8, noise, noise_from_seed, walk, write_samples
+from training.sampling import Result, generate, generate_uint8, noise, noise_from_seed, walk, write_samples
 from training.terminal import how_to_resume, progress_bar, read_flags, say, where
 
 # Some are imported only so that scripts can call them as common.NAME
 __all__ = ["EMA", "autocast", "average_gradients", "flag", "generate_uint8", "grid", "mean_over_processes", "require"]
-__all__ += ["to_uint8", "walk"]
+__all__ += ["Result", "to_uint8", "walk"]
 
 
 @dataclass(kw_only=True)
@@ -144,33 +143,6 @@ def load_images(
     from training.folders import load_folder  # here, for few runs have a folder of their own
 
     return load_folder(Path(data), Path(data_dir), image_size or 64, channels)
-
-
-@dataclass(repr=False)
-class Result:
-    """A run when it is done, or stopped: what train() returns, and load() makes of its folder. data: what it learned
-    from, in words; G: the network that samples come from, in eval mode; log: the columns of log.csv by name."""
-
-    script: str
-    hp: Options
-    step: int
-    seconds: float
-    folder: Path
-    data: str
-    G: nn.Module
-    log: dict[str, list[float]]
-
-    def __repr__(self) -> str:
-        return f"{self.script} at step {self.step}, in {self.folder}"
-
-    def sample(self, n: int = 64, seed: int = 0, z: Tensor | None = None) -> Tensor:
-        """G's images for n noise vectors of a seed, or for z (n×z_dim): n×C×H×W in [-1, 1], on the CPU."""
-        z = noise_from_seed(seed, n, self.hp.z_dim) if z is None else z
-        return generate(self.G, z.to(next(self.G.parameters()).device)).cpu()
-
-    def show(self, n: int = 64, seed: int = 0) -> None:
-        """n samples as a grid: below the cell of a notebook, else in the system's viewer."""
-        terminal.show(grid(self.sample(n, seed)), otherwise=Image.Image.show)
 
 
 def load(folder: str | Path, device: str = "cpu") -> Result:

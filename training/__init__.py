@@ -9,7 +9,7 @@ from those above it only.
     datasets     MNIST, Fashion-MNIST, the offline digits
     folders      a folder of one's own images
     pictures     pixels to numbers and back, grids, PNG and GIF files, images that are all alike
-    sampling     noise, G's images for it, the files that --sample writes
+    sampling     noise, G's images for it, a run when it is done, the files that --sample writes
 
     ema          the exponential moving average of G's weights
     log          the logged values: log.csv, curves.png, TensorBoard

@@ -1,14 +1,17 @@
-"""Sampling: noise, G's images for it, the files that --sample writes. Not here: how images lie side by side, how good
-they are."""
+"""Sampling: noise, G's images for it, a run when it is done, the files that --sample writes. Not here: how images lie
+side by side, how good they are."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from training.files import write_by
 from training.pictures import grid, save_gif, save_picture, save_pictures, to_uint8
+from training.terminal import show
 
 
 def noise(n: int, z_dim: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None) -> Tensor:
@@ -59,3 +62,30 @@ def write_samples(G: nn.Module, hp, z_dim: int, folder: Path, device: torch.devi
         z = walk(hp.sample_seed, 60, 25, z_dim).to(device)
         save_gif([grid(generate_uint8(G, moment)) for moment in z], written[-1], [80] * len(z))
     return written
+
+
+@dataclass(repr=False)
+class Result:
+    """A run when it is done, or stopped: what train() returns, and load() makes of its folder. data: what it learned
+    from, in words; G: the network that samples come from, in eval mode; log: the columns of log.csv by name."""
+
+    script: str
+    hp: object
+    step: int
+    seconds: float
+    folder: Path
+    data: str
+    G: nn.Module
+    log: dict[str, list[float]]
+
+    def __repr__(self) -> str:
+        return f"{self.script} at step {self.step}, in {self.folder}"
+
+    def sample(self, n: int = 64, seed: int = 0, z: Tensor | None = None) -> Tensor:
+        """G's images for n noise vectors of a seed, or for z (n×z_dim): n×C×H×W in [-1, 1], on the CPU."""
+        z = noise_from_seed(seed, n, self.hp.z_dim) if z is None else z
+        return generate(self.G, z.to(next(self.G.parameters()).device)).cpu()
+
+    def show(self, n: int = 64, seed: int = 0) -> None:
+        """n samples as a grid: below the cell of a notebook, else in the system's viewer."""
+        show(grid(self.sample(n, seed)), otherwise=Image.Image.show)
