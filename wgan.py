@@ -2,72 +2,60 @@ r"""WGAN: a critic instead of a judge, kept Lipschitz by clipping its weights; a
 
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
-The minimax form of dcgan.py's game reduces the Jensen-Shannon divergence. Where data and samples do not overlap, that
-is constant (log 2) and gives no gradient. And images fill only a thin surface in the space of their 784 pixels: two
-such surfaces hardly overlap. (dcgan.py learns all the same: its D is never at its best, and its G has the
-non-saturating loss.)
-The Wasserstein-1 distance is the least work that turns one distribution into the other, mass times the distance that
-it is moved. It still tells near from far where nothing overlaps. By the Kantorovich-Rubinstein duality (formula (2) of
-the paper; P the data, Q the samples) it is
+**Why.** The minimax form of dcgan.py's game reduces the Jensen-Shannon divergence (JSD) of the data P and the
+samples Q. Where P and Q do not overlap it is log 2, near or far. Images fill only a thin surface in the space
+of their 784 pixels, and two such surfaces hardly overlap. The Wasserstein-1 distance W tells near from far:
+it is the least work that turns Q into P, mass times distance. See it: python -m ideas.wgan
+
+**How to estimate it.** By the Kantorovich-Rubinstein duality (formula (2) of the paper) W is
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
-the largest difference that such an f can show (sup). f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y.
-A network f (the paper's critic, `D` here as in all scripts) can estimate W if it is kept Lipschitz. Here: after each
-update of D every weight is clipped to [−c, c]. Then all f that D can become share one K, unknown but fixed, and
+the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y. So
+a network f (the paper's *critic*; `D` here as in all lessons) is trained to show a large difference, and after
+each update every weight is clipped to [−c, c]. Then all f that D can become share one K, unknown but fixed:
 
-    D: maximise  E f(x) − E f(G(z))                         at most K·W(P, Q)
-    G: maximise  E f(G(z))                                  moves samples uphill on f
+    D: maximise  E f(x) − E f(G(z))                        at most K·W(P, Q)
+    G: maximise  E f(G(z))                                 moves samples uphill on f
 
-It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is that it
-rises and falls with W. (With BatchNorm in f, as in the paper and here, there is strictly no such K: f(x) depends on
-the batch that x is in, and BatchNorm divides by the batch's standard deviation, which may be small.)
-There is no sigmoid and no logarithm: f is no probability, only differences of it mean something.
+It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is
+that it rises and falls with W. There is no sigmoid and no logarithm: only differences of f mean something.
 
-The sign confuses everyone. loss_D = E f(G(z)) − E f(x) is what D *minimises*: it lies below 0, and rises
-towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0, and
-*falls* as the samples get better. loss_G = −E f(G(z)) has no meaning of its own, as f floats up and down.
+**The sign** confuses everyone. loss_D = E f(G(z)) − E f(x) is what D minimises: it lies below 0 and rises
+towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0 and *falls*. loss_G
+has no meaning of its own, as f floats up and down.
 
-What to look for: after the first 250 steps, in which D's weights and the scale of f still grow, `wasserstein` in
-curves.png falls while the digits get better, here by a fifth. That is the paper's claim; it was the
-first GAN loss to do so, it says. The page docs/two-diffs.md shows how well it holds here, and the curves of
-dcgan.py beside it. (It does not always hold: in two of ten seeds `wasserstein` rose again, with colour pictures
-it rose all the time. In wgan_gp.py it holds better.)
+**Why D has no BatchNorm.** With real and generated images in two batches BatchNorm gives every unit a the same
+mean and variance in both. The last layer then sees no shift at all, only the shape of each unit's distribution:
+0.4 Σ w (E|a| real − E|a| fake) for LeakyReLU 0.2. (dcgan.py's D may be blind to a shift: its loss is not read as
+a distance.) Here D only subtracts, from each unit, its mean over the *real* images, for both kinds (`Centre`).
+Given the data, f(x) depends on x alone, and the clipped weights alone bound K. The last hidden layer takes |a|:
+how far an image is from the data's mean, to both sides. (The authors' code has BatchNorm, and clips its scale
+too, as all parameters: that bounds f's values, but K depends on the batch.)
 
-Clipping is, in the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c
-and D takes long to train, too small a one and its gradients vanish layer by layer. What makes it work here is
-BatchNorm after every hidden layer of D but the first, the fully connected one included: FID is 55 after 250 steps,
-and 1067 without BatchNorm on that layer alone (one seed). The clip also holds BatchNorm's scales, which start at 1,
-at c or below: so it bounds the values of f. The weights before a BatchNorm hardly meet it, as their
-scale is divided out: 2 % of them end at ±c, and 57 % of the last layer's. (The larger c, the less the estimate falls
-while the digits get better: docs/LOG.md.)
+**What to look for.** `wasserstein` in curves.png rises while D grows, then falls while the digits get better.
+The paper claims just this; docs/two-diffs.md shows how well it holds. Clipping is, in the paper's words, "a
+clearly terrible way to enforce a Lipschitz constraint": too large a c and D takes long to train, too small a
+one and its gradients vanish layer by layer. wgan_gp.py has another way.
 
-BatchNorm has a price. After the fully connected layer it subtracts the batch's mean and divides by its standard
-deviation. So D hardly sees what all images of a batch have in common, and a batch of nearly equal images looks to it
-as varied as a real one: G may end with one image for every z (*mode collapse*). With digits it does not; with colour
-pictures of 64 px it did. So above 32 px this one BatchNorm adds 1e-2 (ε) to the variance, not 1e-5. A real batch has
-about this variance, so D can see when a batch varies less. (With digits it costs: FID 9.8 in place of 4.7, seed 0.)
-
-Departures from the paper, for digits on a laptop in two minutes
-                      the paper             here
-    n_critic          5; in their code 100  1: in two minutes more steps of G bring more than a better critic
-                      in the first 25 steps
-                      and in every 500th
-    c                 0.01                  0.05: a better FID than 0.02, level with 0.1 (docs/LOG.md)
-    lr of RMSProp     5e-5 for both         G 2e-3, D 1e-3
-    networks          of DCGAN, 64 px       those of dcgan.py; above 32 px a larger ε in D's
-                                            last BatchNorm
-    z                 100 numbers, in their 64 numbers from U(−1, 1), as in the other scripts
-                      code normal
-    samples from      G                     the exponential moving average of G's weights
+Departures from the paper, for digits on a laptop in minutes
+                    the paper                                here
+    n_critic        5; in their code 100 in the first 25     1: more steps of G in the same time
+                    steps and in every 500th
+    c               0.01                                     0.05
+    RMSProp         5e-5 for both; decay 0.99 in their code  G 4e-3, D 1e-3, decay 0.9: D follows G quickly
+    networks        of DCGAN, 64 px                          of dcgan.py, with Centre in place of D's BatchNorm
+    initial weights N(0, 0.02²)                              N(0, 0.1²)
+    z               100 numbers                              64 numbers from U(−1, 1), as in all lessons
+    samples from    G                                        the exponential moving average of G's weights
 The paper's own constants, on these networks:
-    python wgan.py --n-critic 5 --c 0.01 --lr-G 5e-5 --lr-D 5e-5 --batch-size 64 --z-dim 100 --width 64 --ema 0 \
-        --steps 100000
+    python wgan.py --n-critic 5 --c 0.01 --lr-G 5e-5 --lr-D 5e-5 --decay 0.99 --batch-size 64 --z-dim 100 \
+        --width 64 --ema 0 --steps 100000
 
 Run it:     python wgan.py
-Compare:    diff dcgan.py wgan.py; diff wgan.py wgan_gp.py
+Compare:    python -m benchmarks.diff dcgan wgan; python -m benchmarks.diff wgan wgan_gp
 Exercises:  docs/exercises.md
-Measured (full MNIST, 10 seeds): ten classes every time, FID 5.4 ± 1.2; about two minutes on one core.
+@MEASURED@
 """
 
 from dataclasses import dataclass
@@ -93,10 +81,12 @@ class Hyperparameters(common.Options):
     """Updates of G in all."""
     batch_size: int = 64
     """m, images per update."""
-    lr_G: float = 2e-3
+    lr_G: float = 4e-3
     """α, the learning rate, of G."""
     lr_D: float = 1e-3
     """α of D."""
+    decay: float = 0.9
+    """RMSProp averages the squares of the gradients over about 1/(1 − decay) steps."""
     ema: float = 0.99
     """Decay of the exponential moving average of G's weights, from which the samples come; 0: G itself."""
     seed: int = 0
@@ -154,6 +144,20 @@ class Generator(nn.Module):
         return self.net(z).float()  # under autocast the last layer may give bfloat16
 
 
+class Centre(nn.Module):
+    """Subtracts from each channel or unit its mean over real images: in train mode that of the batch at hand, which
+    must be real, in eval mode the same once more. So real and generated images meet one and the same f."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = torch.zeros(())
+
+    def forward(self, a: Tensor) -> Tensor:
+        if self.training:
+            self.mean = a.mean((0, *range(2, a.dim())), keepdim=True)
+        return a - self.mean
+
+
 class Discriminator(nn.Module):
     """Images (N×C×H×W in [−1, 1]) to one unbounded number each (N), larger for more real."""
 
@@ -164,15 +168,15 @@ class Discriminator(nn.Module):
         for _ in range(n - 1):
             layers += [
                 nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
-                nn.BatchNorm2d(2 * channels, track_running_stats=False),  # D is never used in eval mode
+                Centre(),
                 nn.LeakyReLU(0.2),
             ]
             channels *= 2
         layers += [
             nn.Flatten(),
             nn.Linear(channels * (hp.image_size // 2**n) ** 2, hp.hidden),  # sees the whole digit
-            nn.BatchNorm1d(hp.hidden, eps=1e-5 if hp.image_size <= 32 else 1e-2, track_running_stats=False),
-            nn.LeakyReLU(0.2),
+            Centre(),
+            nn.LeakyReLU(-1.0),  # |a|
         ]
         self.net = nn.Sequential(*layers, nn.Linear(hp.hidden, 1))
         self.apply(initialise)
@@ -186,7 +190,7 @@ def initialise(module: nn.Module) -> None:
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
     elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
+        nn.init.normal_(module.weight, 0.0, 0.1)
 
 
 def critic_loss(d_real: Tensor, d_fake: Tensor) -> Tensor:
@@ -211,7 +215,9 @@ def train(hp: Hyperparameters) -> common.Result:
     hp = run.hp  # a copy that knows the size of the images
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
-    opt_G, opt_D = (optim.RMSprop(net.parameters(), lr, foreach=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
+    opt_G, opt_D = (
+        optim.RMSprop(net.parameters(), lr, hp.decay, foreach=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D))
+    )
 
     # run.steps writes checkpoints of what is named here, and draws the samples by G_ema
     for step in run.steps(G=G, D=D, G_ema=ema.network, opt_G=opt_G, opt_D=opt_D):
@@ -220,7 +226,7 @@ def train(hp: Hyperparameters) -> common.Result:
             x = run.real()
             with torch.no_grad():  # G only serves here; it learns below
                 fake = G(run.noise())
-            d_real, d_fake = D(x), D(fake)
+            d_real, d_fake = D.train()(x), D.eval()(fake)  # Centre takes its means from the real images alone
             loss_D = critic_loss(d_real, d_fake)
             opt_D.zero_grad()
             loss_D.backward()

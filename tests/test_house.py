@@ -99,7 +99,7 @@ def test_imports_come_from_lower_floors_only(path):
 def test_a_room_imports_from_those_above_it_in_the_list(folder):
     """So there is no circle of imports."""
     plan = (ROOT / folder / "__init__.py").read_text(encoding="utf-8")
-    rooms = [f"{folder}.{name}" for name in re.findall(r"^    (\w+) ", plan, re.M) if name != "sys"]
+    rooms = [f"{folder}.{name}" for name in re.findall(r"^    (\w+) ", plan.split(chr(34) * 3)[1], re.M)]
     assert sorted(rooms) == sorted(module_of(path) for path in ROOT.glob(f"{folder}/[!_]*.py"))
     for i, room in enumerate(rooms):
         own = {name for name in imports(ROOT / (room.replace(".", "/") + ".py")) if name.startswith(f"{folder}.")}
