@@ -65,8 +65,7 @@ class Options:
 
     # The run
     out: str | None = None
-    """Folder of the run. None: out/began for began.py, and so on. A run that is already there is kept: it moves to
-    NAME.1, NAME.2, …"""
+    """Folder of the run; None: out/NAME for NAME.py. A run that is there already is kept: it moves to NAME.1, …"""
     resume: bool = False
     """Go on from the checkpoint in the folder, up to --steps in all."""
     sample_every: int = 250
@@ -254,8 +253,8 @@ class Run:
                         self.record.finish(self.step, self.seconds)
                     return
                 self.checkpoint = None  # it would stay in memory
-            self.announce()
-            self.record.begin(self.step, self.made_by())
+            announce(self)
+            self.record.begin(self.step, made_by(self))
             started, stop = time.perf_counter() - self.seconds, 0
             with progress_bar(self.hp.steps, self.step) as bar, processes.signals_noted() as noted:
                 while self.step < self.hp.steps and not stop:
@@ -272,22 +271,6 @@ class Run:
                     if self.step % 100 == 0:
                         self.dataset.forget_pages()
             self.end(stop)
-
-    def announce(self) -> None:
-        """Say in one line what runs where, and which hyperparameters differ from the defaults."""
-        data = "{:,} images {}×{}×{}".format(*self.images.shape) + f" ({self.dataset.source})"
-        networks = {name: part for name, part in self.parts.items() if isinstance(part, nn.Module) and name != "G_ema"}
-        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
-        millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
-        given = "".join(f"; {name} {value}" for name, value in checkpoints.changed(self.hp).items())
-        say(f"{self.script} on {where(self.device, self.bfloat16)}: {data}; parameters: {millions}{given}")
-
-    def made_by(self) -> dict:
-        """What one must know of the run to trust its numbers."""
-        command = terminal.quote(terminal.command_line(self.script))  # "" if another program called train()
-        data = {"data": self.dataset.source, "images": list(self.images.shape), "checksum": checksum(self.images)}
-        made = {"processes": processes.world_size(), **made_with(self.device, self.bfloat16)}
-        return {"command": command, **data, **made}
 
     def samples(self, seed: int, n: int) -> Tensor:
         """G's images for n noise vectors of a seed: N×C×H×W in [-1, 1]."""
@@ -308,6 +291,24 @@ class Run:
         """What train() returns. G moves to the CPU."""
         G, log = self.parts.get("G_ema", self.parts["G"]).cpu().eval(), columns(self.record.log.state(), self.step)
         return Result(self.script, self.hp, self.step, self.seconds, self.folder, self.dataset.source, G, log)
+
+
+def announce(run: Run) -> None:
+    """Say in one line what runs where, and which hyperparameters differ from the defaults."""
+    data = "{:,} images {}×{}×{}".format(*run.images.shape) + f" ({run.dataset.source})"
+    networks = {name: part for name, part in run.parts.items() if isinstance(part, nn.Module) and name != "G_ema"}
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in networks.items()}
+    millions = ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items())
+    given = "".join(f"; {name} {value}" for name, value in checkpoints.changed(run.hp).items())
+    say(f"{run.script} on {where(run.device, run.bfloat16)}: {data}; parameters: {millions}{given}")
+
+
+def made_by(run: Run) -> dict:
+    """What one must know of the run to trust its numbers."""
+    command = terminal.quote(terminal.command_line(run.script))  # "" if another program called train()
+    data = {"data": run.dataset.source, "images": list(run.images.shape), "checksum": checksum(run.images)}
+    made = {"processes": processes.world_size(), **made_with(run.device, run.bfloat16)}
+    return {"command": command, **data, **made}
 
 
 def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Callable[[Options], object]) -> None:

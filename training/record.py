@@ -80,9 +80,8 @@ def lock_folder(folder: Path) -> filelock.FileLock:
 class Record:
     """The record of one run, in the folder `hp.out`. All processes call its methods together; process 0 alone writes.
 
-    hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the
-    training changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; real: the
-    training images.
+    hp: the run's hyperparameters; about: what a checkpoint says of the run besides, by name; parts: what the training
+    changes, by name; samples(seed, n): G's images for the noise of a seed, N×C×H×W in [-1, 1]; real: training images.
     """
 
     def __init__(self, hp, about: dict, parts: Parts, samples: Callable[[int, int], Tensor], real: Tensor) -> None:
@@ -93,8 +92,7 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread, self.drawings = Spread(real), Drawings()
-        self.log = Log(self.folder, hp.log_every)
+        self.log, self.spread, self.drawings = Log(self.folder, hp.log_every), Spread(real), Drawings()
         self.board: Board | None = None  # with --tensorboard, from begin() on
         if rank() == 0:  # before all else: is the crop what one meant?
             save_picture(grid(some(real, 64)), self.folder / "real.png")
@@ -110,11 +108,9 @@ class Record:
             raise UserError(f"{self.folder / CHECKPOINT} {problem}: {first_line(error)}") from error
 
     def begin(self, step: int, made_by: dict) -> None:
-        """Before the first step, or after `step` steps that are restored. made_by: what a reader of the run's numbers
-        needs to trust them, for run.json; run-1000.json is that of a run resumed after step 1000."""
+        """Before the first step, or after `step` steps that are restored. made_by: for run.json, or run-STEP.json."""
         if rank() == 0:
-            name = f"run-{step}.json" if step else "run.json"
-            write_file(self.folder / name, json.dumps(made_by, indent=2).encode())
+            write_file(self.folder / f"run{-step or ''}.json", json.dumps(made_by, indent=2).encode())
         self.log.start_file()
         with contextlib.suppress(OSError):  # of an earlier end of this run; what lacks it is not finished
             (self.folder / "training.gif").unlink(missing_ok=True)
@@ -143,13 +139,11 @@ class Record:
         return row
 
     def save_grid(self, step: int) -> None:
-        """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared. And what the
-        script draws in this step."""
+        """samples/STEP.png: always of the same 64 noise vectors, to be compared. And what the script draws now."""
         if rank() == 0:
             images = to_uint8(self.samples(self.hp.seed, 64))
             self.spread.look(images, step, step == self.hp.steps)
-            networks = [part for part in self.parts.values() if isinstance(part, nn.Module)]
-            drawn = self.drawings.draw(step, networks)
+            drawn = self.drawings.draw(step, [part for part in self.parts.values() if isinstance(part, nn.Module)])
             for name, picture in {"samples": grid(images), **drawn}.items():
                 make_folder(self.folder / name)
                 save_picture(picture, self.folder / name / f"{step:06d}.png")
@@ -181,22 +175,19 @@ class Record:
             return
         save_picture(self.show(), self.folder / "samples.png")
         grids = {int(p.stem): p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal()}
-        grids = {done: path for done, path in grids.items() if done <= step}
-        save_animation(grids, self.folder / "training.gif")
+        save_animation({done: path for done, path in grids.items() if done <= step}, self.folder / "training.gif")
         numbers = self.log.latest()
         if self.board is not None:
             self.board.end(numbers)
-        in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        say(f"{step} steps in {seconds:.0f} s: {in_words}")
-        drawn = [f"{name}.png" for name in self.drawings.last]
-        also = [name for name in (*drawn, "curves.png", "training.gif") if (self.folder / name).exists()]
+        say(f"{step} steps in {seconds:.0f} s: {', '.join(f'{name} {value:.4g}' for name, value in numbers.items())}")
+        also = [f"{name}.png" for name in self.drawings.last] + ["curves.png", "training.gif"]
+        also = [name for name in also if (self.folder / name).exists()]
         say(f"see {', '.join([str(self.folder / 'samples.png'), *also])} there")
         say_what_comes_next(self.about["script"], self.hp)
 
     def show(self) -> Image.Image:
         """100 samples as they are now. In a notebook they appear below the cell, with what the script drew last."""
-        picture = grid(self.samples(self.hp.sample_seed, 100))
-        for each in (picture, *self.drawings.last.values()):
+        for each in (picture := grid(self.samples(self.hp.sample_seed, 100)), *self.drawings.last.values()):
             show(each)
         return picture
 
