@@ -53,7 +53,7 @@ def read_flags(Options: type, program: str, doc: str | None):
         go_on_unread(sys.stdout)
         sys.exit(1)
     except ValueError as error:  # of the dataclass's own checks
-        print(f"{program}: {first_line(error)}", file=sys.stderr)
+        print(f"{program}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         sys.exit(2)
 
 
