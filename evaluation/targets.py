@@ -82,6 +82,8 @@ def load_samples(target: str, options, device: torch.device) -> Samples:
         files = path.with_suffix(".metrics.json"), path.with_suffix(".evaluate.png")
         return Samples(read_npz(path), "mnist", *files)
     if not is_run(path):
+        if not os.path.isdir(path):
+            raise UserError(f"{path}: there is no such run folder, .npz file or folder of pictures")
         place = path.resolve()  # beside the folder: in it they would be two files too many next time
         files = (place.with_name(f"{place.name}.{end}") for end in ("metrics.json", "evaluate.png"))
         return Samples(read_pictures(path), "mnist", *files)

@@ -209,7 +209,7 @@ def as_flag(name: str, value: object) -> list[str]:
 def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):
     """The generator that a checkpoint's pictures come from (`G_ema` if kept), and its hyperparameters."""
     try:
-        theirs = fixed_part(checkpoint["hyperparameters"])
+        theirs = {name: value for name, value in checkpoint["hyperparameters"].items() if name != "overwrite"}
         hp = Hyperparameters(**{**theirs, "data": "mnist"})  # the data may be elsewhere now
         hp.data = checkpoint["hyperparameters"].get("data", "mnist")
         G = Generator(hp)

@@ -43,8 +43,10 @@ def read_flags(Options: type, program: str, doc: str | None):
             stream.reconfigure(errors="replace")
     about = {"prog": program, "description": first_line(doc) if doc else None}
     try:
-        refuse_names_of_elsewhere({field.name for field in dataclasses.fields(Options)})
-        if not (groups := by_heading(Options)):
+        whole = dataclasses.is_dataclass(Options)  # else one of several, each with its own word
+        if whole:
+            refuse_names_of_elsewhere({field.name for field in dataclasses.fields(Options)})
+        if not (whole and (groups := by_heading(Options))):
             return tyro.cli(Options, **about)
         together = dataclasses.make_dataclass("Flags", groups.items())
         read = tyro.cli(tyro.conf.OmitArgPrefixes[together], **about)
