@@ -59,6 +59,10 @@ class Spread:
         few = max(2, min(1000, 2**25 // real[0].numel()))  # at most 128 MB as floats
         chosen = torch.linspace(0, len(real) - 1, min(len(real), few), dtype=torch.float64).long()
         self.real = spread(real[chosen.to(real.device)])
+        if self.real == 0 and any(
+            (part != real[:1]).any() for part in real.split(4096)
+        ):  # not those chosen, but others
+            self.real = spread(real)
         self.alike, self.said = 0, False  # grids in a row; whether it was said
 
     def remark(self, batch_size: int) -> None:
