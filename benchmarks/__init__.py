@@ -5,6 +5,7 @@ python -m benchmarks.quality       FID over wall-clock: the defaults and setting
 python -m benchmarks.correlation   does the Wasserstein estimate fall as the FID does?
 python -m benchmarks.processes     images/s of one and of two processes
 python -m benchmarks.faults        what fid_random says of images whose faults are known
+python -m benchmarks.fault_injection    what a full disk does, at every moment of a run
 python -m benchmarks.modes         which modes of a small example each f-divergence covers
 python -m benchmarks.pictures      folders of colour pictures that anyone can have, to train on
 python -m benchmarks.diff          what differs between two lessons, in code

@@ -47,7 +47,7 @@ def test_empty_is_unset(told):
 
 @pytest.mark.parametrize("name", TORCHRUN)
 def test_half_of_torchruns_variables_or_nonsense_is_one_line(name, told):
-    wrong = [{**ALL, name: value} for value in ("x", "-1", "99999999", "1.5")] if name != "MASTER_ADDR" else []
+    wrong = [{**ALL, name: value} for value in ("x", "-1", "1.5")] if name != "MASTER_ADDR" else []
     wrong += [{n: v for n, v in ALL.items() if n != name}] if name != "LOCAL_WORLD_SIZE" else []
     wrong += [{**ALL, name: ""}] if name not in ("LOCAL_WORLD_SIZE", "WORLD_SIZE") else []
     wrong += [{name: ALL[name]}] if not name.startswith("MASTER") else []

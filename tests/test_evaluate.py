@@ -143,12 +143,12 @@ def test_evaluate_refuses(good, tmp_path):
         assert "\n" not in str(error.value)
 
     target = tmp_path / "nothing"
-    refuses("no such run folder")
+    refuses("nothing: no images there")
     target = tmp_path / "nothing.npz"
     refuses("there is no")
     target = tmp_path / "empty"
     target.mkdir()
-    refuses("no such run folder, .npz file or folder of PNG pictures")
+    refuses("empty: no images there")
     for name in ("hyperparameters.json", "curves.png"):  # of a run without a checkpoint yet
         (target / name).touch()
     refuses("there is no .*checkpoint.pt")
@@ -271,3 +271,60 @@ def test_a_list_of_no_runs(tmp_path, monkeypatch, capfd):
     (tmp_path / "out/begun/hyperparameters.json").touch()
     evaluate.main()
     assert "no checkpoint yet" in capfd.readouterr().out
+
+
+def run_evaluate(monkeypatch, *words: object) -> str:
+    """What the command says on refusing; nothing dear may have begun."""
+
+    def dear(*_) -> None:
+        raise AssertionError("begun before the targets were looked at")
+
+    monkeypatch.setattr(evaluate, "load_samples", dear)
+    monkeypatch.setattr(evaluate, "reference_for", dear)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        evaluate.main()
+    assert "\n" not in str(stop.value)
+    return str(stop.value)
+
+
+def test_all_targets_are_looked_at_before_anything_dear(good, tmp_path, monkeypatch):
+    """Whatever is wrong with the second is said before the first is measured."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/samples").mkdir(parents=True)
+    (tmp_path / "run/checkpoint.pt").write_bytes(good)
+    (tmp_path / "run/hyperparameters.json").touch()
+    for i in range(120):
+        Image.new("L", (466, 466), i).save(tmp_path / f"run/samples/{i:06}.png")
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "few").mkdir()
+    for i in range(110):
+        Image.new("L", (466, 466), i).save(tmp_path / f"grids/{i}.png")
+        if i < 4:
+            Image.new("L", (28, 28), i).save(tmp_path / f"few/{i}.png")
+    np.savez(tmp_path / "few.npz", arr_0=np.zeros((20, 28, 28, 1), np.uint8))
+    np.savez(tmp_path / "large.npz", arr_0=np.zeros((120, 466, 466, 1), np.uint8))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/checkpoint.pt").write_bytes(good[:99])
+    (tmp_path / "moved").mkdir()
+    whole = torch.load(io.BytesIO(good), weights_only=True)
+    whole["hyperparameters"]["data"] = "gone"
+    torch.save(whole, tmp_path / "moved/checkpoint.pt")
+    (tmp_path / "a_file").touch()
+    for target, words in [
+        ("run/samples", "which are grids: evaluate run itself"),
+        (".", "which are grids: evaluate run itself"),
+        ("grids", "images of 466 px are no digits: say with --data"),
+        ("large.npz", "images of 466 px are no digits: say with --data"),
+        ("few", "4 images to compare; needed are 100"),
+        ("few.npz", "20 images to compare; needed are 100"),
+        ("nothing", "no such run folder"),
+        ("nothing.npz", "there is no nothing.npz"),
+        ("a_file", "no such run folder"),
+        ("x" * 300, "no such run folder"),
+        ("broken", "no whole checkpoint"),
+        ("moved", "its real images, gone, are not there: say with --data"),
+    ]:
+        assert words in run_evaluate(monkeypatch, "run", target)
+    assert "--compare" in run_evaluate(monkeypatch, "run", "run", "--compare", "a_file/x.png")
+    assert "gone, are not there" in run_evaluate(monkeypatch, "run", "--data", "gone")
