@@ -163,9 +163,7 @@ class Spread:
         self.count = len(real)
         few = max(2, min(1000, 2**25 // real[0].numel()))  # at most 128 MB as floats
         self.real = spread(some(real, few))
-        if self.real == 0 and any(
-            (part != real[:1]).any() for part in real.split(4096)
-        ):  # not those chosen, but others
+        if self.real == 0 and any((part != real[:1]).any() for part in real.split(4096)):  # others do
             self.real = spread(real)
         self.alike, self.said = 0, False  # grids in a row; whether it was said
 
