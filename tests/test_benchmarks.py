@@ -117,7 +117,7 @@ def test_a_training_can_be_watched(data_dir):
             raise measuring.Enough
 
     measuring.watch("fgan", look, data_dir=data_dir)
-    assert seen == [({"bound", "loss_G", "T_real", "T_fake"}, (3, 1, 28, 28))] * 2
+    assert seen == [({"bound", "loss_G", "T_real", "T_fake", "gradient_norm"}, (3, 1, 28, 28))] * 2
 
 
 @pytest.mark.parametrize("kind", [kind for kind in get_args(figures.Kind) if kind != "modes"])  # modes needs no run
