@@ -190,7 +190,7 @@ def test_saved_and_put_back_by_itself(tmp_path):
         return {"G": net, "opt": opt, "k": torch.tensor(float(seed))}
 
     first, second = parts(1), parts(2)
-    plain = {"script": "x", "data": "y", "images": 5, "step": 7, "hyperparameters": {}}
+    plain = {"script": "x", "data": "y", "images": 5, "step": 7, "seconds": 1.0, "log": {}, "hyperparameters": {}}
     checkpoints.save_checkpoint(tmp_path, first, plain)
     content = checkpoints.read_checkpoint(tmp_path, "x")
     assert content["step"] == 7

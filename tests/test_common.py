@@ -90,7 +90,7 @@ WRONG = [
     ("fgan", ("--out", " "), "--out ' '", "name of a folder"),
     ("fgan", ("--out", "a\0b"), r"--out 'a\x00b'", "name of a folder"),
     ("fgan", ("--data", "\udcff"), "--data ?", "existing folder"),
-    ("fgan", ("--data", 300 * "a"), "--data aaa", "existing folder"),
+    ("fgan", ("--data", 300 * "a"), "--data 'aaa", "the name of a folder"),
 ]
 
 

@@ -14,7 +14,6 @@ import torch
 from conftest import ROOT, tensors, wait_for
 from forked import Child, Server
 
-import common
 from training import processes
 from training.checkpoints import read_checkpoint
 
@@ -154,8 +153,7 @@ def test_all_stop_together_when_one_gets_a_signal(forked, tmp_path, data_dir):
 
 
 def test_a_batch_that_does_not_divide(command_line, monkeypatch, tmp_path):
-    for module in (common, processes):
-        monkeypatch.setattr(module, "world_size", lambda: 2)
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
     code, _, err = command_line("fgan", "--batch-size", 7)
     assert code == 1
     assert "--batch-size 7: must be a multiple of the 2 processes" in err

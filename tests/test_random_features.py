@@ -55,7 +55,7 @@ def test_the_order(measured):
 def test_what_needs_labels_is_null(measured):
     numbers, _ = measured
     assert {name for name, value in numbers.items() if value is None} == {
-        *("fid", "kid", "inception_score", "classes", "class_share")
+        *("fid", "fid_second", "kid", "inception_score", "classes", "class_share")
     }
 
 
