@@ -79,7 +79,6 @@ def test_help_has_the_headings_of_the_file(script, command_line):
         ("began", "--epochs", "--steps"),
         ("began", "--n-epochs=3", "--steps"),
         ("dcgan", "--lr", "--lr-G and --lr-D"),
-        ("fgan", "--learning-rate", "--lr"),
         ("dcgan", "--latent_dim", "--z-dim"),
         ("dcgan", "--batch", "--batch-size"),
         ("wgan_gp", "--gpu", "--device"),
