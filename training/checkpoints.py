@@ -25,7 +25,7 @@ INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
 # A run may be continued with others of these: they are no part of what is to be learned.
 FREE_TO_CHANGE = {"steps", "data_dir", "out", "resume", "sample", "sample_seed", "device", "precision", "tensorboard"}
-FREE_TO_CHANGE |= {"png", "walk", "fid_every", *INTERVALS, "overwrite"}  # the last one earlier runs had
+FREE_TO_CHANGE |= {"png", "walk", "fid_every", *INTERVALS}
 
 
 def fixed(hp) -> dict:
