@@ -151,7 +151,7 @@ def test_a_learning_rate_that_numpy_has_computed(tmp_path):
     net = nn.Linear(1, 1)
     optimizer = torch.optim.Adam(net.parameters(), np.float64(0.1))
     optimizer.param_groups[0]["lr"] = np.float32(0.5)
-    about = {"script": "x", "data": "y", "images": 5, "step": 7, "hyperparameters": {}}
+    about = {"script": "x", "data": "y", "images": 5, "step": 7, "seconds": 1.0, "log": {}, "hyperparameters": {}}
     checkpoints.save_checkpoint(tmp_path, {"G": net, "opt": optimizer}, about)
     assert checkpoints.read_checkpoint(tmp_path, "x")["optimizers"]["opt"]["param_groups"][0]["lr"] == 0.5
 
