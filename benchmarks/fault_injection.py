@@ -140,7 +140,7 @@ def train() -> None:
 
 
 RUN = {"--data": "pics", "--image-size": 8, "--data-dir": "kept", "--out": "run", "--batch-size": 8, "--device": "cpu"}
-RUN |= {"--G-hidden": 8, "--V-hidden": 8} | dict.fromkeys(("--sample-every", "--log-every", "--checkpoint-every"), 2)
+RUN |= {"--width": 4, "--hidden": 8} | dict.fromkeys(("--sample-every", "--log-every", "--checkpoint-every"), 2)
 RUN = [str(word) for pair in RUN.items() for word in pair]
 PROGRAMS = {
     "a run": (train, ["fgan.py", *RUN, "--steps", "4"]),
