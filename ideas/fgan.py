@@ -6,7 +6,7 @@ ring of eight. G(z) = A z + b makes one Gaussian Q, so it can't match them. Know
     the best V    g_f(V(x)) = f'(p(x)/q(x)); then the bound F is D_f(P‖Q). (total_variation wants ±∞, and gets lost)
     the best Q    its μ and σ make that integral smallest. kl punishes q ≈ 0 where p > 0, so Q covers all of p;
                   reverse_kl punishes q > 0 where p ≈ 0, so Q takes what it can match
-G starts small, at one mode, and V is quicker than G. V has neither asinh nor drift, so that the bound is the paper's.
+G starts small, at one mode, and V is quicker than G. V has neither asinh nor penalty: the bound is the paper's.
 
 python -m ideas.fgan        writes out/ideas/fgan.png
 """

@@ -35,7 +35,7 @@ CLIP, N_CRITIC, LAMBDA_GP, GAMMA, LAMBDA_K, ETA = 0.1, 3, 1.0, 1.0, 0.005, 2
 
 
 def f_gan(name: str) -> tuple:
-    """As in fgan.py, V is an asinh."""
+    """As in fgan.py, V is an asinh; without its penalty."""
     row = fgan.DIVERGENCES[name]
     loss_D = lambda real, made: fgan.critic_loss(row, real.asinh(), made.asinh())  # noqa: E731
     return loss_D, lambda made: fgan.generator_loss(row, made.asinh())

@@ -26,8 +26,8 @@ def share_near(games: plane.Games) -> dict[str, float]:
 
 def test_the_ring_is_being_found(games):
     before, after = share_near(plane.Games(seed=0)), share_near(games)
-    assert all(share < 0.16 for share in before.values())
-    assert all(after[name] > 0.2 for name in ("GAN", "f-GAN, reverse_kl"))
+    for name in ("GAN", "f-GAN, reverse_kl"):
+        assert after[name] > before[name] + 0.07  # 0.07 to 0.16 before; 0.22 to 0.27 after
 
 
 def test_each_game_keeps_its_rules(games):
