@@ -134,8 +134,9 @@ class Generator(nn.Module):
             *(nn.Linear(hp.G_hidden, math.prod(shape)), nn.Tanh(), nn.Unflatten(1, shape)),
         )
 
+    @common.autocast  # bfloat16 inside, if --precision says so
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()
+        return self.net(z)
 
 
 class Discriminator(nn.Module):
@@ -149,6 +150,7 @@ class Discriminator(nn.Module):
             *(nn.Linear(hp.D_hidden, math.prod(shape)), nn.Unflatten(1, shape)),
         )
 
+    @common.autocast
     def forward(self, x: Tensor) -> Tensor:
         return 2 * self.net((x + 1) / 2).float() - 1  # inside, black is 0 and white 1
 

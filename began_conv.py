@@ -206,8 +206,9 @@ class Generator(nn.Module):
         super().__init__()
         self.net = nn.Sequential(Decoder(hp, hp.z_dim, hp.n_G, hp.batchnorm), nn.Tanh())
 
+    @common.autocast
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()
+        return self.net(z)
 
 
 class Discriminator(nn.Module):
@@ -217,6 +218,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.net = nn.Sequential(Encoder(hp, hp.n_D), Decoder(hp, hp.h, hp.n_D), nn.Sigmoid())
 
+    @common.autocast
     def forward(self, x: Tensor) -> Tensor:
         return 2 * self.net((x + 1) / 2).float() - 1
 
@@ -281,7 +283,7 @@ def learn_to_draw(D: Discriminator, steps: int, run: common.Run) -> None:
     with common.progress_bar(steps, 0) as bar:
         for _ in range(steps):
             optimizer.zero_grad()
-            with common.autocast(run.device, run.bfloat16):
+            with common.forward_passes(run.bfloat16):
                 reconstruction_loss(D, run.real(), run.hp.eta).backward()
             common.average_gradients(D)
             optimizer.step()

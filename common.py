@@ -7,7 +7,7 @@
     main                 the command line: a script's hyperparameters from flags, then train or sample
     Run                  one training: real(), noise(), epsilon(), steps(), log(), picture(), result()
     Result, load         a run when it is done: what train() returns; the same from its folder
-    EMA, average_gradients, mean_over_processes, autocast    what the steps of several scripts use
+    EMA, average_gradients, mean_over_processes, autocast    what several scripts use
 
 Everything that a network sees or makes is a float tensor N×C×H×W in [-1, 1].
 What happens behind these lines (files, checkpoints, signals …) is in training/, a small file for each subject:
@@ -31,12 +31,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from training import checkpoints, processes, terminal
+from training import checkpoints, machine, processes, terminal
 from training.datasets import BUILT_IN, Dataset, load_built_in, meant
 from training.ema import EMA
 from training.files import UserError, can_be_a_path, flag, require
 from training.log import columns
-from training.machine import DEVICES, autocast, choose_device, made_with, prepare_machine, seed_everything, use_bfloat16
+from training.machine import autocast, forward_passes
 from training.pictures import checksum, grid, to_float, to_uint8
 from training.processes import average_gradients, mean_over_processes, share
 from training.record import Record
@@ -44,8 +44,8 @@ from training.sampling import Result, generate, generate_uint8, noise, noise_fro
 from training.terminal import how_to_resume, progress_bar, read_flags, say, where
 
 # Some are imported only so that scripts can call them as common.NAME
-__all__ = ["EMA", "autocast", "average_gradients", "flag", "generate_uint8", "grid", "mean_over_processes", "require"]
-__all__ += ["Result", "to_uint8", "walk"]
+__all__ = ["EMA", "autocast", "average_gradients", "flag", "forward_passes", "generate_uint8", "grid"]
+__all__ += ["Result", "mean_over_processes", "require", "to_uint8", "walk"]
 
 
 @dataclass(kw_only=True)
@@ -108,7 +108,7 @@ class Options:
         allowed = f"one of {', '.join(BUILT_IN)}, or an existing folder of images{meant(self.data)}"
         require(there, "--data", self.data, allowed)
         require(self.image_size in (0, *range(8, 1025)), "--image-size", self.image_size, "0 (automatic) or 8 to 1024")
-        require(re.fullmatch(DEVICES, self.device), "--device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        require(re.fullmatch(machine.DEVICES, self.device), "--device", self.device, "auto, cpu, cuda, cuda:N or mps")
         require(self.sample >= 0, "--sample", self.sample, "0 (train) or a number of images")
         asked = [flag(name) for name in ("png", "walk") if getattr(self, name)]
         require(self.sample > 0 or not asked, " ".join(asked), "without --sample", "given with --sample N")
@@ -152,7 +152,8 @@ def load(folder: str | Path, device: str = "cpu") -> Result:
     known = script.isidentifier() and Path(__file__).with_name(f"{script}.py").exists()
     if not hasattr(module := importlib.import_module(script) if known else None, "Generator"):
         raise UserError(f"{folder} holds a run of {script!r:.50}, and there is no such script beside common.py")
-    G, hp = checkpoints.load_generator(checkpoint, module.Hyperparameters, module.Generator, choose_device(device))
+    device = machine.choose_device(device)
+    G, hp = checkpoints.load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
     return Result(script, hp, step, seconds, Path(folder), data, G, columns(log, step))
 
 
@@ -172,9 +173,9 @@ class Run:
             count = f"the {n} processes that share it, two images each at least"
             raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of {count}")
         self.script, self.folder = script_name(type(hp)), Path(hp.out)
-        self.device = choose_device(hp.device)
-        self.bfloat16 = use_bfloat16(hp.precision, self.device)
-        prepare_machine(self.device)
+        self.device = machine.choose_device(hp.device)
+        self.bfloat16 = machine.use_bfloat16(hp.precision, self.device)
+        machine.prepare_machine(self.device)
         self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
         with processes.main_process_first():
             self.dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
@@ -187,7 +188,7 @@ class Run:
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, self.images)
         self.step, self.seconds = 0, 0.0
-        seed_everything(hp.seed, 0)
+        machine.seed_everything(hp.seed, 0)
 
     def real(self) -> Tensor:
         """x: this process's share of a batch of real images, N×C×H×W in [-1, 1].
@@ -219,7 +220,7 @@ class Run:
 
         parts: whatever changes while learning, by name: networks, optimizers, tensors (updated in place).
         They are what a checkpoint holds. `G` must be among them; pictures are made by `G_ema` if there is one.
-        The loop's body runs under autocast where the precision is bfloat16. Raises UserError (a loss that is not
+        Forward passes within are in the precision of the run (autocast). Raises UserError (a loss that is not
         finite, a full disk, a part of another kind), KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM), the latter
         two after writing a checkpoint.
         """
@@ -239,8 +240,8 @@ class Run:
             started, stop = time.perf_counter() - self.seconds, 0
             with progress_bar(self.hp.steps, self.step) as bar, processes.signals_noted() as noted:
                 while self.step < self.hp.steps and not stop:
-                    seed_everything(self.hp.seed, self.step + 1)
-                    with autocast(self.device, self.bfloat16):
+                    machine.seed_everything(self.hp.seed, self.step + 1)
+                    with forward_passes(self.bfloat16):
                         yield self.step + 1
                     self.step += 1
                     self.seconds = time.perf_counter() - started
@@ -288,7 +289,7 @@ def made_by(run: Run) -> dict:
     """What one must know of the run to trust its numbers."""
     command = terminal.quote(terminal.command_line(run.script))  # "" if another program called train()
     data = {"data": run.dataset.source, "images": list(run.images.shape), "checksum": checksum(run.images)}
-    made = {"processes": processes.world_size(), **made_with(run.device, run.bfloat16)}
+    made = {"processes": processes.world_size(), **machine.made_with(run.device, run.bfloat16)}
     return {"command": command, **data, **made}
 
 
@@ -325,7 +326,7 @@ def script_name(Hyperparameters: type[Options]) -> str:
 
 def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: type[nn.Module]) -> None:
     """--sample: images of a run's checkpoint, as files."""
-    device, checkpoint = choose_device(hp.device), checkpoints.read_checkpoint(Path(hp.out), script)
+    device, checkpoint = machine.choose_device(hp.device), checkpoints.read_checkpoint(Path(hp.out), script)
     G, theirs = checkpoints.load_generator(checkpoint, Hyperparameters, Generator, device)
     written = write_samples(G, hp, theirs.z_dim, Path(hp.out), device)
     say(f"{hp.sample} images: {', '.join(map(str, written))}")

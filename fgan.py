@@ -155,8 +155,9 @@ class Generator(nn.Module):
         self.net = nn.Sequential(*layers)
         self.apply(initialise)
 
+    @common.autocast  # bfloat16 inside, if --precision says so
     def forward(self, z: Tensor) -> Tensor:
-        return self.net(z).float()  # under autocast the last layer may give bfloat16
+        return self.net(z)
 
 
 class Discriminator(nn.Module):
@@ -180,8 +181,9 @@ class Discriminator(nn.Module):
         self.net = nn.Sequential(*layers, nn.Linear(hp.hidden, 1))
         self.apply(initialise)
 
+    @common.autocast
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x).squeeze(1).float()
+        return self.net(x).squeeze(1)
 
 
 def initialise(module: nn.Module) -> None:

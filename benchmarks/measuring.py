@@ -25,6 +25,7 @@ from evaluation.many_runs import share_of_cores
 from evaluation.metrics import fid
 from evaluation.reference import Reference
 from training.files import UserError
+from training.machine import forward_passes
 
 Script = Literal["began", "fgan", "dcgan", "wgan", "wgan_gp"]
 SCRIPTS: tuple[Script, ...] = get_args(Script)
@@ -69,7 +70,7 @@ def watch(script: str, look: Callable[[common.Run, dict], None], **settings) -> 
         def log(self, **values) -> None:
             super().log(**values)
             # Whatever it measures, it measures in float32
-            with torch.autocast(self.device.type, enabled=False) if self.bfloat16 else contextlib.nullcontext():
+            with forward_passes(bfloat16=False):
                 look(self, values)
 
     train(script, Watched, **settings)

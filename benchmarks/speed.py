@@ -23,7 +23,7 @@ from torch import Tensor
 import common
 from benchmarks.measuring import SCRIPTS, Enough, command, machine, save, train
 from evaluation.features import choose_device_to_measure
-from training.machine import autocast
+from training.machine import forward_passes
 from training.terminal import read_flags
 
 KINDS = ("loop", "bare")
@@ -130,7 +130,7 @@ class Bare(common.Run):
     def steps(self, **parts):
         self.batch = super().real(), super().noise(), super().epsilon()
         for step in itertools.count(1):
-            with autocast(self.device, self.bfloat16):
+            with forward_passes(self.bfloat16):
                 yield step
 
     def real(self) -> Tensor:

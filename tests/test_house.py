@@ -133,7 +133,7 @@ def test_a_training_passes_through_few_files():
     lines = {name: code_lines(ROOT / name) for name in sorted(done.stdout.split())}
     print("\n".join(f"{count:5} {name}" for name, count in lines.items()))
     assert len(lines) <= 15, sorted(lines)
-    assert sum(lines.values()) - lines["dcgan.py"] <= 1410
+    assert sum(lines.values()) - lines["dcgan.py"] <= 1430
     assert not [name for name in lines if name.startswith("evaluation")]
 
 

@@ -10,8 +10,9 @@ import torch
 from conftest import ROOT, colour_shape
 from torch import nn
 
+import wgan_gp
 from training.files import UserError
-from training.machine import autocast, choose_device
+from training.machine import autocast, choose_device, forward_passes
 
 FAULTS = """
 import resource, torch
@@ -110,13 +111,50 @@ def test_processes_of_one_machine_share_its_devices(monkeypatch):
         choose_device("cuda:2")
 
 
-def test_in_bfloat16_a_changed_weight_counts_at_once():
-    layer, x, cpu = nn.Linear(4, 4), torch.ones(1, 4), torch.device("cpu")
-    with autocast(cpu, True):
+class Linear(nn.Linear):
+    """Says in which precision it was computed."""
+
+    @autocast
+    def forward(self, x):
+        y = super().forward(x)
+        self.inside = y.dtype
+        return y
+
+
+def test_in_bfloat16_forward_passes_alone_are_cast():
+    layer, x = Linear(4, 4), torch.ones(1, 4)
+    with forward_passes(bfloat16=True):
         before = layer(x)
+        assert (layer.inside, before.dtype) == (torch.bfloat16, torch.float32)
+        assert (x @ x.T).dtype == torch.float32  # a loss, or a backward pass
         with torch.no_grad():
             layer.weight += 1
-        assert before.dtype == torch.bfloat16
-        assert not torch.equal(before, layer(x))
-    with autocast(cpu, False):
-        assert layer(x).dtype == torch.float32
+        assert not torch.equal(before, layer(x))  # a changed weight counts at once
+        with forward_passes(bfloat16=False):
+            layer(x)
+            assert layer.inside == torch.float32
+        layer(x)
+        assert layer.inside == torch.bfloat16
+    layer(x)
+    assert layer.inside == torch.float32
+
+
+def test_a_penalty_in_bfloat16_is_near_that_in_float32():
+    """The double backward pass goes through a cast forward pass, and the gradients reach the float32 weights."""
+    torch.manual_seed(0)
+    hp = wgan_gp.Hyperparameters(image_size=28, channels=1)
+    D, x, fake, epsilon = (
+        wgan_gp.Discriminator(hp),
+        torch.randn(8, 1, 28, 28),
+        torch.randn(8, 1, 28, 28),
+        torch.rand(8, 1, 1, 1),
+    )
+    slopes = {}
+    for bfloat16 in (False, True):
+        D.zero_grad()
+        with forward_passes(bfloat16):
+            penalty, _ = wgan_gp.gradient_penalty(D, x, fake, epsilon)
+            penalty.backward()
+        slopes[bfloat16] = torch.cat([w.grad.flatten() for w in D.parameters() if w.grad is not None])
+    assert slopes[True].dtype == torch.float32
+    assert torch.cosine_similarity(slopes[True], slopes[False], dim=0) > 0.99

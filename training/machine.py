@@ -3,16 +3,19 @@ processes."""
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from training.files import UserError
 
@@ -63,12 +66,33 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and amx)
 
 
-def autocast(device: torch.device, bfloat16: bool) -> contextlib.AbstractContextManager:
-    """Within: matrix products and convolutions in bfloat16, or all in float32."""
-    if not bfloat16:  # not autocast(enabled=False), which PyTorch 2.4 refuses on mps
-        return contextlib.nullcontext()
-    # No cache of cast weights: it would go stale when an optimizer changes them
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+def autocast(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Decorates a network's forward pass: matrix products and convolutions in the precision of the run, the result in
+    float32. Losses, penalties and all backward passes stay outside, as PyTorch advises."""
+
+    @functools.wraps(forward)
+    def cast(network: torch.nn.Module, x: Tensor) -> Tensor:
+        if not in_bfloat16:
+            return forward(network, x)
+        # No cache of cast weights: it would go stale when an optimizer changes them
+        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+            return forward(network, x).float()
+
+    return cast
+
+
+in_bfloat16 = False  # whether forward passes are, now
+
+
+@contextlib.contextmanager
+def forward_passes(bfloat16: bool) -> Iterator[None]:
+    """Within: forward passes in bfloat16, or all in float32."""
+    global in_bfloat16
+    before, in_bfloat16 = in_bfloat16, bfloat16
+    try:
+        yield
+    finally:
+        in_bfloat16 = before
 
 
 def prepare_machine(device: torch.device) -> None:
