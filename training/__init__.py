@@ -6,13 +6,15 @@ from those above it only.
     processes    several processes that train as one (torchrun); Ctrl-C and SIGTERM between two steps
     terminal     flags read; lines, the progress bar, the command that resumes, pictures in a notebook
 
+    downloads    data sets that are not here yet
     datasets     MNIST, Fashion-MNIST, the offline digits
     folders      a folder of one's own images
     pictures     pixels to numbers and back, grids, PNG and GIF files, images that are all alike
     sampling     noise, G's images for it, a run when it is done, the files that --sample writes
 
     ema          the exponential moving average of G's weights
-    log          the logged values: log.csv, curves.png, TensorBoard
+    board        the logged values and grids for TensorBoard
+    log          the logged values: log.csv, curves.png
     checkpoints  checkpoint.pt: written, read, refused, put back
     record       the folder of a run: taken, locked, what is written into it and when
 

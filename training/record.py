@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from training.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
 from training.files import Diverged, UserError, first_line, make_folder, write_file
-from training.log import Board, Log
+from training.log import Log
 from training.pictures import Drawings, Spread, grid, save_animation, save_picture, some, to_uint8
 from training.processes import main_process_first, rank
 from training.terminal import say, say_what_comes_next, show
@@ -119,6 +119,8 @@ class Record:
             (self.folder / "training.gif").unlink(missing_ok=True)
         self.spread.remark(self.hp.batch_size)
         if self.hp.tensorboard and rank() == 0:
+            from training.board import Board  # here, for its import takes seconds
+
             self.board = Board(self.folder, self.about["hyperparameters"], step)
         self.fid = fid_curve(self, step) if self.hp.fid_every and rank() == 0 else None
         if step == 0:
