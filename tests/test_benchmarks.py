@@ -2,9 +2,11 @@
 
 import functools
 import importlib
+import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -12,9 +14,10 @@ import torch
 from conftest import LESSONS, ROOT
 
 import common
-from benchmarks import figures, measuring, speed
+from benchmarks import correlation, figures, measuring, speed
 from benchmarks.in_use import InUse
 from training.ema import EMA
+from training.files import UserError
 
 COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def main()" in p.read_text(encoding="utf-8"))
 
@@ -141,10 +144,43 @@ def test_taking_samples_of_a_setting_in_use_does_not_change_its_training():
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("name", ["correlation", "quality", "speed", "faults"])
+@pytest.mark.parametrize("name", ["quality", "speed", "faults"])
 def test_what_the_user_can_put_right_is_one_line(name, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     words = ["mnist"] if name == "faults" else []
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *words, "--data-dir", str(tmp_path / "file")])
     with pytest.raises(SystemExit, match=rf"^{name}.py: --data-dir .*file is not a folder: [^\n]*$"):
         importlib.import_module(f"benchmarks.{name}").main()
+
+
+def a_run(folder: Path, fids: list[float], **log: list[float]) -> common.Result:
+    """A run of 2 rows of the log for each point of its FID."""
+    folder.mkdir()
+    rows = [f"{2 * i + 2},{fid}" for i, fid in enumerate(fids)]
+    (folder / "fid.csv").write_text("\n".join(["step,fid", *rows]), encoding="utf-8")
+    log["step"] = list(range(1, 2 * len(fids) + 1))
+    return common.Result("wgan", None, log["step"][-1], 0.0, folder, "mnist", None, log)
+
+
+def test_the_estimate_is_compared_with_the_fid_of_the_same_steps(tmp_path):
+    fids = [500.0, 300.0, 100.0, 50.0, 20.0]
+    means = [1.0, 2.0, 3.0, 2.0, 1.0]
+    run = a_run(tmp_path / "w", fids, wasserstein=[m + d for m in means for d in (-0.5, 0.5)], loss_D=[0.0] * 10)
+    estimates, found = correlation.estimate_and_fid(run)
+    assert (estimates.tolist(), found.tolist()) == (means, fids)
+    numbers = correlation.compare(estimates, found, digits=150)
+    assert numbers["correlation"] == pytest.approx(0.0, abs=1e-9)
+    assert (numbers["from the first digits on"], numbers["it falls"]) == (pytest.approx(1.0), 3.0)
+    assert correlation.compare(estimates, found, digits=1e9)["it falls"] == 1
+    assert correlation.compare(estimates, found, digits=1e9)["from its peak"] == 3
+    gan = a_run(tmp_path / "gan", fids, loss_D=[math.log(4)] * 9 + [0.0])  # D guesses: JSD 0; D is sure: log 2
+    assert correlation.estimate_and_fid(gan)[0] == pytest.approx([0, 0, 0, 0, math.log(2) / 2])
+    for few in (a_run(tmp_path / "few", fids[:3], loss_D=[0.0] * 6), a_run(tmp_path / "M", fids, M=[0.0] * 10)):
+        with pytest.raises(UserError, match=r"needed are 5|neither wasserstein nor loss_D"):
+            correlation.estimate_and_fid(few)
+
+
+def test_correlation_without_runs_is_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["correlation.py"])
+    with pytest.raises(SystemExit, match=r"^correlation.py: name the folders of one run or more$"):
+        correlation.main()

@@ -151,3 +151,13 @@ def test_rows_wait_while_another_program_holds_the_file(tmp_path, monkeypatch, c
 
 def refuse(*arguments, **keywords):
     raise PermissionError(13, "Permission denied")
+
+
+def test_a_loss_too_small_to_learn_from_is_said_once(tmp_path, capsys):
+    log = Log(tmp_path, 1)
+    for step, loss in enumerate([1e-3, 1e-13, 0.0], start=1):
+        log.note({"k": 0.0, "loss_D": loss})
+        log.write_row(step)
+        said = capsys.readouterr().out
+        assert ("loss_D was smaller than 1e-12 at every step" in said) == (step == 2)
+        assert "k was" not in said

@@ -68,3 +68,9 @@ def test_the_estimate_grows_with_the_distance(seed):
     assert found == sorted(found)
     assert found[1] > 1.5 * found[0]
     assert found[3] > 4 * found[0]
+
+
+def test_a_c_so_small_that_the_estimate_underflows_is_said(command_line, tmp_path):
+    flags = ("--steps", 2, "--batch-size", 8, "--width", 4, "--hidden", 16, "--log-every", 1)
+    assert "loss_D was smaller than 1e-12" in command_line("wgan", *flags, "--c", 1e-9)[1]
+    assert "loss_D was smaller" not in command_line("wgan", *flags)[1]

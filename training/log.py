@@ -84,6 +84,7 @@ class Log:
         self.interval = torch.empty(0, 0, dtype=torch.float64)  # steps since the last row × names
         self.drawn = 0.0  # seconds of training at the last drawing
         self.written = 0  # rows that are in log.csv
+        self.remarked = False
         self.points: dict[str, tuple[list[int], list[float]]] = {}  # drawn beside them: steps and values by name
 
     def note(self, values: dict[str, Tensor | float]) -> None:
@@ -119,12 +120,21 @@ class Log:
         self.fetch(step)
         means = self.interval.mean(0).tolist()
         self.rows.append([step, *means])
+        self.remark_tiny()
         if step % self.every == 0:  # else it is the last step: if ever resumed, the row is not whole
             self.interval = self.interval[:0]
             self.whole = len(self.rows)
         if rank() == 0:
             self.write_file()
         return dict(zip(self.names, means))
+
+    def remark_tiny(self) -> None:
+        """Say once if a loss is so small that nothing can be learned: optimizers add 1e-8 to the size of a
+        gradient before they divide by it, and below 1e-38 there is only 0."""
+        for name, size in zip(self.names, self.interval.abs().amax(0).tolist() if self.names else []):
+            if name.startswith("loss") and size < 1e-12 and not self.remarked:
+                self.remarked = True
+                say(f"{name} was smaller than 1e-12 at every step since the last row: nothing can be learned from it")
 
     def write_file(self) -> None:
         """Add the rows that log.csv lacks. Where that is not allowed now, they are added later: on Windows Excel lets
