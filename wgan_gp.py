@@ -5,14 +5,14 @@ https://arxiv.org/abs/1704.00028
 
 Read wgan.py first: what the critic f estimates, and the signs of the losses, are the same here. `D` is f.
 
-**What clipping costs.** Clipped weights make D Lipschitz, but let it be only a simple function (figure 1a of
+**What clipping costs.** Clipped weights make D Lipschitz, but push it towards a simple function (figure 1a of
 the paper; without normalisation most weights end at ±c, figure 1b). See it: python -m ideas.wgan_gp
 
 **What is known of the best critic.** f is 1-Lipschitz if its gradient has norm 1 or less everywhere. Of the
-best one we know more (proposition 1): move the samples onto the data at the least cost. On the straight line of
-each move the gradient of f has norm 1. These lines are unknown. So the paper takes random pairs of an image
-and a sample, and asks for a norm of 1 at a random place between the two. There the best f only needs 1 or
-less. That it works all the same is what the paper found, not proved.
+best one we know more (proposition 1): move the samples onto the data at the least cost. On the straight line
+of each move the gradient of f has norm 1. These lines are unknown. So the paper takes random pairs of an
+image and a sample, and asks for a norm of 1 at a random place between the two. There the best f only needs 1
+or less. That it works all the same is what the paper found, not proved.
 
     D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²     formula (3); λ is 10
     x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1)                     one number for each pair
@@ -26,9 +26,9 @@ answer depend on the whole batch. Without it one call of autograd, on the sum of
 gradient of each answer. (The paper suggests LayerNorm in its place; here D has none.)
 
 **Initial weights.** Nothing scales D's values any more, so its first weights must: from N(0, 0.1²) the first
-gradients on digits have a norm near 2. From N(0, 0.02²), as in dcgan.py, it would be 0.003, and G would wait
-until D has grown. (In larger networks it starts higher, and the penalty brings it down.) G's weights are drawn
-in the same way: the first digits come earlier so.
+gradients on digits have a norm near 2. From N(0, 0.02²), as in dcgan.py, it would be 0.003, and D would need
+some steps to grow. (In larger networks it starts higher, and the penalty brings it down.) G's weights are
+drawn in the same way.
 
 **What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. `wasserstein` is E D(x) − E D(G(z)),
 without the penalty (so it is not −loss_D). It falls steeply while the first digits appear, then slowly.
@@ -45,7 +45,7 @@ Departures from the paper, for digits on a laptop in two minutes
     initial weights their MNIST code: by a layer's inputs and    N(0, 0.1²) in both players
                     outputs
     samples from    G                                            the exponential moving average of G's weights
-The betas and the batch size are the paper's. (Their MNIST code has β₁ 0.5 and batches of 50.)
+The betas are Algorithm 1's, the batch size is appendix F's. (Their MNIST code: β₁ 0.5, batches of 50.)
 The paper's own constants, on these networks and with this file's initial weights:
     python wgan_gp.py --n-critic 5 --lr-G 1e-4 --lr-D 1e-4 --betas 0 0.9 --batch-size 64 --z-dim 128 \
         --width 64 --ema 0 --steps 200000
