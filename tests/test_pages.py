@@ -1,5 +1,6 @@
 """README, docs and the lessons' texts: their length, no history, one name for a single run; links into pages."""
 
+import ast
 import re
 
 import pytest
@@ -124,3 +125,10 @@ def test_every_picture_is_shown():
     shown = {link for text in TEXTS.values() for link in re.findall(r"!\[[^]]*\]\((?:docs/)?([^)]+)\)", text)}
     drawn = {path.name for kind in ("png", "gif") for path in (ROOT / "docs").glob(f"*.{kind}")}
     assert drawn - shown <= NOT_YET_SHOWN
+
+
+@pytest.mark.parametrize("script", LESSONS)
+def test_the_text_of_a_lesson_fits_on_a_screen(script):
+    lines = ast.get_docstring(ast.parse((ROOT / f"{script}.py").read_text(encoding="utf-8")), clean=False).splitlines()
+    assert len(lines) <= 60
+    assert not [line for line in lines if len(line) > 110]
