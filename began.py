@@ -8,33 +8,32 @@ again. What it has learned to draw, it draws well. Its verdict is the reconstruc
 
     L(v) = |v − D(v)|^η                                 η is 1 or 2; the mean over pixels
 
-**The idea.** Other GANs compare images of G with real ones. BEGAN compares their *errors*, two distributions of
-single numbers. Their Wasserstein distance is the least mean of |l₁ − l₂|, over all ways to pair an error l₁ of
+**The idea.** Other GANs compare G's images with real ones. BEGAN compares *errors*, two distributions of
+single numbers. Their Wasserstein distance is the least mean |l₁ − l₂| over all ways to pair an error l₁ of
 a real image with an error l₂ of a generated one. It is at least the difference of the means (Jensen):
 
     W(L(x), L(G(z))) ≥ |m₁ − m₂|,   m₁ = E L(x),   m₂ = E L(G(z))
 
-So a D that pushes the means apart raises a lower bound of W. Of the two ways it takes the one with a small m₁:
+So a D that pushes the means apart raises a lower bound of W. Of the two ways it takes the one with small m₁:
 that makes it an autoencoder of real images, a judge that knows them. G works against it and lowers m₂:
 
     D: minimise  L_D = L(x) − k·L(G(z))
     G: minimise  L_G = L(G(z))
 
-**The controller.** With a large k D may spend itself on drawing G's images badly, with k = 0 it never looks at
+**The controller.** With a large k D may spend itself on drawing G's images badly; at k = 0 it never looks at
 them. k follows from a balance that is wanted:
 
     balance = E L(G(z)) / E L(x)                        its wanted value is γ, in (0, 1]
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)          k starts at 0 in the paper, at 0.6 here
 
 If G's images are drawn too well, L(G(z)) < γ L(x), k rises and D attends more to them; if too badly, k falls.
-(The paper calls this proportional control. As k adds up the errors, it is integral control: inside (0, 1) it
-rests only where the balance is γ.) γ is the paper's dial, 0.3 to 0.7 on faces: with a low γ G makes only
-what D draws best: on faces good samples, much alike. With a high one they must be as hard to draw as real
-ones. (Equal errors do not mean equal images: that is the limit of the method.)
+(The paper says proportional control; as k adds up the errors, it is integral control: inside (0, 1) it rests
+only where the balance is γ.) γ is the paper's dial. With a low γ G makes only what D draws best, with a high
+one what is as hard to draw as real images. (Equal errors are not equal images: the method's limit.)
 
 **What k says about diversity** (our argument, not the paper's). Suppose half of the real images are 1s and G
-makes only 1s, at k = 0.6. In L_D the digit 1 then has the net weight ½ − 0.6·1 < 0: D unlearns the 1, its error
-rises, and G moves on. In general an image has the weight p − k·q (p: how often the data has it, q: how often G
+makes only 1s, at k = 0.6. In L_D the 1 then has the net weight ½ − 0.6·1 < 0: D unlearns the 1, its error
+rises, and G moves on. In general an image has weight p − k·q (p: how often the data has it, q: how often G
 makes it), so for long G can't make anything more than 1/k times as often as the data. At k = 0.3 three of ten
 digits are enough for G; near k = 1 it must make all. (Of the variety within a digit k says nothing.)
 

@@ -20,7 +20,7 @@ log 2 if P and Q do not overlap. So a G that minimises what the best D maximises
 the JSD.
 
 **Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))). Both losses are lowest where D
-is highest, but they weigh samples differently. Their derivatives by the logit are −D and −(1 − D): the minimax
+is highest, but weigh samples differently. Their derivatives by the logit are −D and −(1 − D): the minimax
 loss weighs those most that fool D already, the non-saturating loss those that do not. Early on D is sure of
 all samples, D(G(z)) is near 0, and the minimax gradient nearly vanishes. (Adam divides the size of a gradient
 out, so that matters less here; the weighting stays. With the best D the non-saturating loss has the gradient
@@ -34,7 +34,7 @@ has one in each player, and so do these.
 BatchNorm is why D sees real and generated images in two batches: it uses the mean and variance of the batch
 at hand, and in a mixed one the verdict on an image would depend on images of the other kind.
 
-**What to look for.** D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ each (dashed) if D can only guess.
+**What to look for.** D_real = E D(x) and D_fake = E D(G(z)) in curves.png: ½ (dashed) if D can only guess.
 Neither they nor the losses say how good the images are: the players can be in balance with poor images and
 with good ones. wgan.py is about that. All samples come from a mean of G's weights over the last steps (the
 *exponential moving average*, EMA; Yazıcı et al. 2018, arXiv 1806.04498): in simple games players who react
@@ -44,7 +44,7 @@ Departures from the paper, for digits on a laptop in two minutes
                   the paper                                         here
     width         128 for 64×64 images; 64 in their MNIST code      16: speed
     hidden        none; 1024 in their MNIST code                    512
-    smallest map  4×4; 7×7 in their MNIST code                      5×5 to 8×8, digits 7×7; kernels 4×4, not 5×5
+    smallest map  4×4; 7×7 in their MNIST code                      5×5 to 8×8, digits 7×7; kernel 4, not 5
     batch_size    128                                               64: more updates per second
     lr            2e-4 for both                                     G 5e-3, D 1e-3: first digits in seconds
     betas         (0.5, 0.999)                                      (0, 0.99): no momentum

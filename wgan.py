@@ -11,8 +11,8 @@ it is the least work that turns Q into P, mass times distance. See it: python -m
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
-the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y. So
-a network f (the paper's *critic*; `D` here as in all lessons) is trained to show a large difference, and after
+the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x, y. So
+a network f (the paper's *critic*; `D` as in all lessons) is trained to show a large difference, and after
 each update every weight is clipped to [−c, c]. Then all f that D can become share one K, unknown but fixed:
 
     D: maximise  E f(x) − E f(G(z))                        at most K·W(P, Q)
@@ -22,14 +22,14 @@ It reaches K·W only with D at its best, and if the best f is among the clipped 
 that it rises and falls with W. There is no sigmoid and no logarithm: only differences of f mean something.
 
 **The sign** confuses everyone. loss_D = E f(G(z)) − E f(x) is what D minimises: it lies below 0 and rises
-towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0 and *falls*. loss_G
+towards 0 as samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0 and *falls*. loss_G
 has no meaning of its own, as f floats up and down.
 
-**Why D has no BatchNorm.** With real and generated images in two batches BatchNorm gives every unit a the same
-mean and variance in both. The last layer then sees no shift at all, only the shape of each unit's distribution:
-0.4 Σ w (E|a| real − E|a| fake) for LeakyReLU 0.2. (dcgan.py's D may be blind to a shift: its loss is not read as
-a distance.) Here D only subtracts, from each unit, its mean over the *real* images, for both kinds (`Centre`).
-Given the data, f(x) depends on x alone, and the clipped weights alone bound K. The last hidden layer takes |a|:
+**Why D has no BatchNorm.** With real and generated images in two batches it gives every unit a the same
+mean and variance in both. The last layer then sees no shift, only the shape of each unit's distribution:
+0.4 Σ w (E|a| real − E|a| fake) for LeakyReLU 0.2. (dcgan.py's D may be blind to a shift: its loss is no
+distance.) Here D only subtracts, from each unit, its mean over the *real* images, for both kinds (`Centre`).
+Given the data, f(x) depends on x alone, and the clipped weights bound K. The last hidden layer takes |a|:
 how far an image is from the data's mean, to both sides. (The authors' code has BatchNorm, and clips its scale
 too, as all parameters: that bounds f's values, but K depends on the batch.)
 
@@ -44,7 +44,7 @@ Departures from the paper, for digits on a laptop in minutes
                     steps and in every 500th
     c               0.01                                     0.05
     RMSProp         5e-5 for both; decay 0.99 in their code  G 4e-3, D 1e-3, decay 0.9: D follows G quickly
-    networks        of DCGAN, 64 px                          of dcgan.py, with Centre in place of D's BatchNorm
+    networks        of DCGAN, 64 px                          of dcgan.py, with Centre for D's BatchNorm
     initial weights N(0, 0.02²)                              N(0, 0.1²)
     z               100 numbers                              64 numbers from U(−1, 1), as in all lessons
     samples from    G                                        the exponential moving average of G's weights
@@ -55,7 +55,7 @@ The paper's own constants, on these networks:
 Run it:     python wgan.py
 Compare:    python -m benchmarks.diff dcgan wgan; python -m benchmarks.diff wgan wgan_gp
 Exercises:  docs/exercises.md
-Measured (full MNIST, one run): ten classes, FID 19 by our own small classifier; `wasserstein` from 1.8 to 0.27.
+Measured (full MNIST, one run): ten classes, FID 19 by our own small classifier; `wasserstein` 1.8 to 0.27.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ Read wgan.py first: what the critic f estimates, and the signs of the losses, ar
 the paper; without normalisation most weights end at ±c, figure 1b). See it: python -m ideas.wgan_gp
 
 **What is known of the best critic.** f is 1-Lipschitz if its gradient has norm 1 or less everywhere. Of the
-best one we know more (proposition 1): move the samples onto the data at the least cost. On the straight line of
+best one we know more (proposition 1): move the samples onto the data at least cost. On the straight line of
 each move the gradient of f has norm 1. These lines are unknown. So the paper takes random pairs of an image
 and a sample, and asks for a norm of 1 at a random place between the two. There the best f only needs 1 or
 less. That it works all the same is what the paper found, not proved.
@@ -27,7 +27,7 @@ gradient of each answer. (The paper suggests LayerNorm in its place; here D has 
 
 **Initial weights.** Nothing scales D's values any more, so its first weights must: from N(0, 0.1²) the first
 gradients on digits have a norm near 2. From N(0, 0.02²), as in dcgan.py, it would be 0.003, and G would wait
-until D has grown. (In larger networks it starts higher, and the penalty brings it down.) G's weights are drawn
+until D has grown. (Larger networks start higher, and the penalty brings it down.) G's weights are drawn
 in the same way: the first digits come earlier so.
 
 **What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. `wasserstein` is E D(x) − E D(G(z)),
