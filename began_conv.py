@@ -3,8 +3,9 @@ r"""BEGAN with the paper's convolutional networks, also for small colour images.
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
 
-Read began.py first: the game and the measure M are the same. Different are: the networks (figure 1 of the
-paper) and their constants; D learns alone before the game; the error that moves k is divided by L(x).
+Read began.py first: the game and the measure M are the same. See it: python -m ideas.began. Different are the
+networks (figure 1 of the paper) and their constants; D learns alone before the game; the error that moves k
+is divided by L(x).
 
     encoder     3×3 convolutions with ELU; n, 2n, 3n, … filters, one n more with each halving of the image;
                 then one fully connected layer to a code of h numbers
@@ -14,49 +15,46 @@ paper) and their constants; D learns alone before the game; the error that moves
 
 A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z))
 explode. So the outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it
-first learns to draw alone.
-
-The defaults are for small colour images. Digits want another γ and a smaller D (the command is below).
+first learns to draw alone. The defaults are for small colour images; digits want another γ and a smaller D.
 
 Departures from the paper
-                the paper                   here
-    networks    n = 64 or 128 in both       n = 32 in G, 12 in D (digits: 4), as D must not win; bounded by
-                                            a tanh and a sigmoid; with the skip connections (section 3.5.1:
-                                            optional), without its vanishing residuals
-    BatchNorm   none                        in G
-    subsampling strides in D's encoder      means of 2×2: strides weight pixels unevenly in the gradient that
-                                            G gets (Odena et al. 2016), seen as a chequered grain
-    upsampling  nearest neighbour           bilinear: nearest left a weave in images of 64 px
-    D's range   [−1, 1]                     [0, 1] inside: black is 0
-    η           1                           2
-    γ           0.5                         0.7: with 1 D draws badly, samples are grainy. Digits 1: with 0.7
-                                            (n_D 8) most are 1, 7 or 9
-    k           starts at 0                 at 0.6: from 0 G first makes the one image that D draws best
-    error of k  γ L(x) − L(G(z))            divided by L(x), about 0.1: so the λ_k of 0.001 moves k some ten
-                                            times as fast; clipped to [−1, 1], as L(G(z)) is large at first
-    Adam        1e-4 for both, β default    G 1e-3, D 1e-4: a slow D needs a high k; with a low k classes
-                                            are lost; β₁ 0, β₂ 0.99 as in began.py
-    batch       16                          64
-    head start  none                        D learns to draw for 400 steps, at G's rate
-One batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G.
+                the paper                 here
+    networks    n = 64 or 128 in both     n = 32 in G, 12 in D (digits: 4), as D must not win; outputs bounded
+                                          by a tanh and a sigmoid; with the skip connections (optional in
+                                          the paper, section 3.5.1), without its vanishing residuals
+    BatchNorm   none                      in G
+    subsampling strides in D's encoder    means of 2×2: strides weight pixels unevenly in the gradient that G
+                                          gets (Odena et al. 2016): a chequered grain in G's images
+    upsampling  nearest neighbour         bilinear: with the means above, nearest left a weave at 64 px
+    D's range   [−1, 1]                   [0, 1] inside: black is 0
+    η           1                         2
+    γ           0.5                       0.7: with a γ of 1 D draws badly and the samples are grainy. Digits
+                                          1: with 0.7 (n_D 8) most are 1, 7 or 9
+    k           starts at 0               at 0.6: from 0 G first makes the one image that D draws best
+    error of k  γ L(x) − L(G(z))          divided by L(x), about 0.1: so λ_k 0.001 moves k some ten times as
+                                          fast; clipped to [−1, 1]: at first L(G(z)) is large and k would fall
+    Adam        1e-4 for both, β default  G 1e-3, D 1e-4: a slow D needs a high k, and with a low k classes
+                                          are lost; β₁ 0: with momentum the players overshoot; β₂ 0.99
+    batch       16                        64
+    head start  none                      D learns to draw for 400 steps, at G's rate
+    one batch of noise serves both updates (the paper draws z_D and z_G); samples come from the EMA of G
 The paper's own constants, with the bounds, initial weights and controller of this file (patience and steps
-are ours; not tried as written: with β₁ 0.5 and an error of k not divided by L(x), MNIST ended in a blank):
+are ours; not tried as written: with β₁ 0.5 and an error not divided by L(x), MNIST ended in a blank):
     python began_conv.py --n-D 64 --n-G 64 --no-batchnorm --no-skip --strides --upsampling nearest --eta 1 \
         --gamma 0.5 --k-start 0 --lr-G 1e-4 --lr-D 1e-4 --betas 0.9 0.999 --batch-size 16 --ema 0 \
         --head-start 0 --patience 3000 --steps 200000
-and for faces, which were not tried here, with 128 in place of 64, and with: --data path/to/img_align_celeba
+and for faces, not tried here, with 128 in place of 64, and with: --data path/to/img_align_celeba
 
 What to look for in curves.png: on pictograms k falls from step 300 on, and L(x), M with it; on digits it
-falls a little, then rises to 0.8 or more. docs/health.md has the curves of a good run, a too strong D and a
-collapsed G.
+falls a little, then rises to 0.8 or more. docs/health.md: a good run, a too strong D and a collapsed G.
 
 Run it:     python began_conv.py --data path/to/folder --image-size 32      (64 px: docs/own-images.md)
 Digits:     python began_conv.py --gamma 1 --n-D 4
 Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
-Measured: colour pictograms, 32 px (docs/began.md), three seeds of three: heads, persons and figures among
-shapes without meaning, L(x) below 0.08 (drawing the mean image: 0.31); 20 minutes on two cores. Full MNIST,
-three seeds: ten classes every time, few 2s, FID 95 ± 6; 16 minutes on one core.
+Measured: colour pictograms, 32 px, three seeds of three: heads, persons and figures among shapes without
+meaning, L(x) below 0.08 (drawing the mean image: 0.31); 20 minutes on two cores. Full MNIST, three seeds:
+ten classes every time, few 2s, FID 95 ± 6; 16 minutes on one core (began.py: 38 ± 5, three minutes).
 """
 
 import math

@@ -14,24 +14,22 @@ best slope gives. In general, with u = p(x)/q(x), the densities of the data P an
              ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }     as E_Q[u T] = E_P[T]; T of some class: a bound
 
 The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t lies. The last line needs
-samples, no densities, so a network can maximise it: T = g_f(V(x)), V any network with one output, and the
-*output activation* g_f leads from all numbers into the domain of f*. The best T is f'(p/q): T(x) above f'(1)
-says "more data than samples here". G lowers the bound: formula (7), θ and ω being the weights of G and V,
+only samples, so a network can maximise it: T = g_f(V(x)), V any network; the *output activation* g_f leads
+into the domain of f*. The best T is f'(p/q): above f'(1) it says "more data than samples here". G lowers F,
 
-    F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]      V: ascend F.   G: descend F.
+    F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]      (7); θ, ω: weights of G, V.  V: ascend F. G: descend F.
 
-The game of Goodfellow et al. is the row `gan`: σ(V) is their D, and F is E log D(x) + E log(1 − D(G(z))).
-Section 3.2 proposes that G ascend E_Q[g_f(V(x))] in place of its part of F, as in dcgan.py. The samples then
-weigh g_f'(v), not (f*∘g_f)'(v): for `gan` 1 − σ(v), most for those that V sees through, not σ(v), most for
-those that fool it. With V at its best this lowers another divergence than the row's: for `kl` it is KL(Q‖P).
+The row `gan` is the game of dcgan.py, formula (1) there: σ(V) is D. Section 3.2 proposes that G ascend
+E_Q[g_f(V(x))], as dcgan.py's G does. The samples then weigh g_f'(v), not (f*∘g_f)'(v): for `gan` 1 − σ(v),
+most for those that V sees through, not σ(v). At V's best this lowers another divergence: for `kl` KL(Q‖P).
 
-**V is K-Lipschitz.** Images of data and samples hardly overlap. D_f is then as large as it can be (for some
-rows infinite), and the best V has no slope that would teach G. So D, the network, is kept 1-Lipschitz by the
-penalty of wgan_gp.py, and V = asinh(K·D): asinh o is o near 0 and ±log|2o| far from it, so the exponentials
-in the table grow as D, and can't outweigh the penalty. Over such V the bound is a divergence of its own, near
-f(1) + const·K·W for small K, W being the distance of wgan.py (Birrell et al. 2022, arXiv 2011.05953).
+**V is K-Lipschitz.** Images of data and samples hardly overlap: D_f is as large as it can be (or infinite),
+and the best V has no slope that would teach G. So D, the network, is kept 1-Lipschitz by the penalty of
+wgan_gp.py, and V = asinh(K·D): asinh o is o near 0 and ±log|2o| far from it, so the exponentials in the table
+grow as D, and can't outweigh the penalty. The bound over such V is a divergence of its own, for small K near
+f(1) + const·K·W, W being the distance of wgan.py (Birrell et al. 2022, arXiv 2011.05953).
 
-What a row is known for when Q can't match P (pictures and digits: docs/divergences.md):
+What a row is known for when Q can't match P (more: docs/divergences.md). See it: python -m ideas.fgan
     kl, pearson_chi2         punish q ≈ 0 where p > 0: Q covers all modes (peaks of p) and the gaps between
     reverse_kl, neyman_chi2  punish q > 0 where p ≈ 0: Q prefers one mode that it can match (mode-seeking)
     alpha                    from reverse_kl (α → 0) to kl (α → 1) and beyond. (jeffreys: kl + reverse_kl)

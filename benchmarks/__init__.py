@@ -6,7 +6,6 @@ python -m benchmarks.correlation   does D's loss fall as the FID does? Over fini
 python -m benchmarks.processes     images/s of one and of two processes
 python -m benchmarks.faults        what fid_random says of images whose faults are known
 python -m benchmarks.fault_injection    what a full disk does, at every moment of a run
-python -m benchmarks.modes         which modes of a small example each f-divergence covers
 python -m benchmarks.pictures      folders of colour pictures that anyone can have, to train on
 python -m benchmarks.diff          what differs between two lessons, in code
 python -m benchmarks.figures       the pictures, most of them from finished runs

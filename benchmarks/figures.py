@@ -1,4 +1,4 @@
-"""The pictures that README and docs show, from finished runs.
+"""The pictures that README and docs show, from finished runs. (Those of docs/ideas.md: python -m ideas.gan and so on.)
 
 python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
 python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
@@ -12,7 +12,6 @@ python -m benchmarks.figures health out              docs/health.png: began_conv
 python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, and samples of each run
 python -m benchmarks.figures pictograms-64 out/emoji64
                                                      docs/pictograms-64.png: the same, of runs at 64 px
-python -m benchmarks.figures modes                   docs/modes.png: which modes each divergence covers (needs no run)
 """
 
 import csv
@@ -29,7 +28,6 @@ from PIL import Image
 import common
 import fgan
 from benchmarks.measuring import command
-from benchmarks.modes import draw as draw_modes
 from evaluation.reference import drawn
 from training.checkpoints import load_generator, read_checkpoint
 from training.files import UserError
@@ -47,7 +45,6 @@ Kind = Literal[
     "health",
     "pictograms",
     "pictograms-64",
-    "modes",
 ]
 
 
@@ -190,14 +187,10 @@ def health(runs: Path) -> Figure:
     return figure
 
 
-def modes(runs: Path) -> Figure:
-    return draw_modes(seed=0)
-
-
 @command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {f.__name__: f for f in (gallery, twins, divergences, gamma, health, pictograms, modes)}
+    draw = {f.__name__: f for f in (gallery, twins, divergences, gamma, health, pictograms)}
     draw |= {"fashion": gallery, "long": gallery, "pictograms-64": pictograms}  # the same picture of other runs
     if options.kind == "exercises":
         lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import common
 from dcgan import discriminator_loss, generator_loss
-from ideas import FAKE, GREEN, GREY, PURPLE, REAL, TRUTH, Options, command, new_figure, print_table, save, styled
+from ideas import FAKE, GREEN, GREY, PURPLE, REAL, SKY, TRUTH, Options, command, new_figure, print_table, save, styled
 from training.terminal import read_flags
 
 # 1. Two densities. The data have two modes; G has found one of them, and draws it too wide
@@ -105,24 +105,27 @@ def draw(D: Tensor, objective: dict[int, float]) -> Figure:
     best.fill_between(X, q, color=FAKE, alpha=0.3, label="q: generated")
     best.plot(X, D, color=GREEN, label="D, trained")
     best.plot(X, D_BEST, "--", color=TRUTH, linewidth=1.8, label="p/(p + q)")
-    best.set(title="D learns how probable “real” is", xlabel="x", xlim=(-3, 4.5), ylim=(0, 1.02))
-    bound.plot(objective.keys(), objective.values(), color=GREEN, label="D's objective")
+    best.set(title="D learns how probable “real” is", xlabel="x", ylabel="D(x); p, q", xlim=(-3, 4.5), ylim=(0, 1.02))
+    bound.plot(objective.keys(), objective.values(), color=GREEN, label="D, trained")
     bound.axhline(best_objective(), color=TRUTH, linestyle="--", linewidth=1.8, label="2·JSD − log 4")
-    bound.set(title="… and so measures how far apart p and q are", xlabel="updates of D", ylim=(-1.45, -0.9))
+    bound.set(title="… and so tells how p and q differ", xlabel="updates of D", ylabel="objective", ylim=(-1.42, -0.9))
     d = torch.linspace(-6, 6, 121)
     for (name, loss), colour in zip(LOSSES.items(), (PURPLE, GREEN)):
         losses.plot(d, [loss(one) for one in d], color=colour, label=name)
-        losses.plot(d, slope(loss, d), ":", color=colour, label="its slope")
+        losses.plot(d, slope(loss, d), ":", color=colour, label=f"slope of {name.split(',')[0]}")
     losses.axvspan(-6, -3, color=GREY, alpha=0.25, linewidth=0)
     losses.text(-4.5, -3, "D is sure:\ngenerated", ha="center")
-    losses.set(title="What G minimises: only one loss slopes at first", xlabel="D's logit d", ylim=(-4, 6.5))
+    losses.set(title="What G minimises: only one loss slopes at first", ylim=(-4, 8))
+    losses.set(xlabel="D's logit d", ylabel="G's loss, and its slope")
     circles.plot(*play(0.5, in_turn=False, steps=80)[0].T, color=PURPLE, label="at once, momentum ½")
     circles.plot(*play(0, in_turn=False, steps=130)[0].T, color=GREY, label="at once")
     path, mean = play(0, in_turn=True, steps=1000)
     circles.plot(*path.T, color=GREEN, label="in turn")
-    circles.plot(*mean[::10].T, ".", color=TRUTH, markersize=5, label="in turn, its EMA")
-    circles.set(title="min over x, max over y of x·y: only the mean arrives", xlabel="x", ylabel="y")
-    circles.set(aspect="equal", anchor="W", xlim=(-3.5, 8.3), ylim=(-3, 4.2))
+    circles.plot(*mean[::10].T, color=SKY, linewidth=1.5, label="in turn, its EMA")
+    circles.plot(1, 1, "o", color=TRUTH, markersize=8, label="start")
+    circles.plot(0, 0, "+", color=TRUTH, markersize=12, markeredgewidth=2.5, label="solution")
+    circles.set(title="min over x, max over y of x·y: the EMA comes near", xlabel="x", ylabel="y")
+    circles.set(aspect="equal", anchor="W", xlim=(-3.3, 9.8), ylim=(-3.2, 4.5))
     for axes in (best, bound, losses, circles):
         axes.legend(loc="lower right" if axes is bound else "upper right")
     return figure
@@ -136,10 +139,9 @@ def main() -> None:
     rows += [("D's objective: 2·JSD − log 4", best_objective(), objective[max(objective)])]
     for (name, loss), truth in zip(LOSSES.items(), (-1 / (1 + np.exp(5)), -1 / (1 + np.exp(-5)))):
         rows.append((f"slope at d = −5 of {name}", truth, slope(loss, torch.tensor([-5.0])).item()))
-    path, mean = (np.linalg.norm(found, axis=1) for found in play(0, in_turn=False, steps=101))
-    rows += [("x·y: distance after 100 steps at once", np.sqrt(2) * (1 + ETA**2) ** 50, path[-1])]
-    path, mean = (np.linalg.norm(found, axis=1) for found in play(0, in_turn=True, steps=1001))
-    rows += [("after 1000 in turn: the EMA", 0.0, mean[-1])]
+    path, mean = play(0, in_turn=False, steps=101)[0], play(0, in_turn=True, steps=1001)[1]
+    rows += [("x·y: distance after 100 steps at once", np.sqrt(2) * (1 + ETA**2) ** 50, np.linalg.norm(path[-1]))]
+    rows += [("after 1000 in turn: the EMA", 0.0, np.linalg.norm(mean[-1]))]
     print_table(rows)
     save(draw(D, objective), options.out / "gan.png")
 

@@ -92,10 +92,10 @@ def draw(networks: dict[str, dict[float, nn.Module]], estimates: dict[str, dict[
     figure = new_figure("Where nothing overlaps, a judge says “different”, a critic says how far", height=4.6)
     functions, distances = figure.subplots(1, 2)
     theta, x = THETAS[-1], torch.linspace(-1.6, 1.6, 641)[:, None]
-    for mean, colour, label in ((-theta / 2, REAL, "data"), (theta / 2, FAKE, "samples")):
+    for mean, colour, label in ((-theta / 2, REAL, "   data"), (theta / 2, FAKE, "samples   ")):
         mass = torch.exp(-0.5 * ((x[:, 0] - mean) / SIGMA) ** 2)
         functions.fill_between(x[:, 0], -1, -1 + 0.4 * mass, color=colour, alpha=0.5, linewidth=0)
-        functions.text(mean + 0.15, -0.9, label, color=colour)
+        functions.text(mean, -0.9, label, color=colour, ha="left" if mean < 0 else "right")
     for kind, label in (("judge", "judge: D(x)"), ("critic", "critic: f(x) − f(0)")):
         D = networks[kind][theta]
         with torch.no_grad():
@@ -103,20 +103,23 @@ def draw(networks: dict[str, dict[float, nn.Module]], estimates: dict[str, dict[
         functions.plot(x, values, color=COLOURS[kind], label=label)
         steep, at_q = slope(kind, D, theta / 2), values[(x - theta / 2).abs().argmin()].item()
         functions.plot(theta / 2, at_q, "o", color=FAKE)
-        functions.annotate(f"slope for G {steep:.2f}", (theta / 2 - 0.1, at_q + 0.08), color=FAKE)
+        functions.annotate(f"slope for G: {steep:.2f}", (theta / 2 - 0.1, at_q + 0.08), color=FAKE)
         if steep > 0.05:  # G descends on its loss: to the left
             arrow = {"arrowstyle": "-|>", "lw": 2.5, "color": FAKE}
             functions.annotate("", (theta / 2 - steep, at_q), (theta / 2, at_q), arrowprops=arrow)
-    functions.set(title="What they say of x, and the slope that G gets", xlabel="x", ylim=(-1, 1.15), yticks=(-1, 0, 1))
+    functions.set(title="What they say of x, and the slope that G gets", xlabel="x", ylabel="D(x), f(x) − f(0)")
+    functions.set(ylim=(-1, 1.15), yticks=(-1, 0, 1))
     functions.legend(loc="upper right")
 
     fine = np.linspace(0, THETAS[-1], 301)
-    distances.plot(fine, fine, "--", color=TRUTH, linewidth=1.8, label="W = θ, all that K = 1 allows")
+    distances.plot(fine, fine, "--", color=TRUTH, linewidth=1.8, label="W = θ")
     distances.plot(fine, [jensen_shannon(one) for one in fine], ":", color=TRUTH, linewidth=2.2, label="JSD")
-    labels = {"judge": "judge", "critic": "critic, clipped", "blind": "critic, BatchNorm apart"}
+    labels = {"judge": "judge: (log 4 − loss)/2", "critic": f"critic: −loss, at most K·W, K ≤ {K:.0f}"}
+    labels |= {"blind": "critic, BatchNorm apart: −loss"}
     for kind, label in labels.items():
         distances.plot(*zip(*estimates[kind].items()), "o-", color=COLOURS[kind], label=label)
     distances.set(title="What their losses say of the distance", xlabel="distance θ of data and samples")
+    distances.set(ylabel="estimate", ylim=(-0.05, 1.75))
     distances.legend(loc="upper left")
     return figure
 

@@ -90,7 +90,7 @@ def weights(D: nn.Module) -> Tensor:
 
 @styled
 def draw(networks: dict[str, nn.Module]) -> Figure:
-    figure = new_figure("Clipping wastes the critic, the penalty gives it slope 1 almost everywhere", height=9)
+    figure = new_figure("Clipping wastes the critic, the penalty holds its slope near 1", height=9)
     (*planes,), (ray, histogram) = figure.subplots(2, 2)
     side, radius, angle = torch.linspace(-3.4, 3.4, 121), torch.linspace(0, 3.4, 121), torch.linspace(0, 6.3, 200)
     plane = torch.stack(torch.meshgrid(side, side, indexing="xy"), dim=-1)
@@ -98,24 +98,24 @@ def draw(networks: dict[str, nn.Module]) -> Figure:
     colours, bins = colormaps["PuOr_r"].resampled(11), np.linspace(-0.25, 0.25, 82)
     for axes, (name, D), colour in zip(planes, networks.items(), (PURPLE, GREEN)):
         norm = slopes(D, plane.flatten(0, 1)).reshape(121, 121)
-        picture = axes.imshow(norm.numpy(), colours, extent=(-3.4, 3.4) * 2, origin="lower", vmin=0, vmax=2)
+        picture = axes.imshow(norm.numpy(), colours, extent=(-3.4, 3.4) * 2, origin="lower", vmin=-0.1, vmax=2.1)
         with torch.no_grad():
             values, mean = D(plane)[..., 0], D(radius[:, None, None] * circle).mean(1)[:, 0]
         axes.contour(side, side, values, 12, colors="0.25", linewidths=0.8, linestyles="solid")
         for r, edge, label in ((2, REAL, "data"), (1, FAKE, "samples"), (3, FAKE, None)):
             axes.plot(*(r * circle.T), color=edge, linewidth=3, label=None if D is networks["penalty"] else label)
-        axes.set(title=f"{name}: level lines of D", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+        axes.set(title=f"{name}: level lines of D", xlabel="x₁", ylabel="x₂", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
         ray.plot(radius, mean - mean[(radius - 2).abs().argmin()], color=colour, label=name)
         found = weights(D).numpy()
         histogram.hist(found, bins, weights=0 * found + 100 / len(found), color=colour, alpha=0.7, label=name)
     x, fake = real(5), generated(5)
     planes[1].plot(*torch.stack([x, fake]).permute(2, 0, 1), color="black", linewidth=1.2)
     planes[1].plot(*torch.lerp(fake, x, torch.rand(5, 1)).T, "o", color="black", label="x̂, between random pairs")
-    figure.colorbar(picture, ax=planes, label="slope ‖∇D‖")
+    figure.colorbar(picture, ax=planes, label="slope ‖∇D‖", ticks=np.arange(0.1, 2, 0.2))
     for axes in planes:
         axes.legend(loc="lower left", framealpha=0.9, frameon=True)
-    ray.plot(radius, -(radius - 2).abs(), "--", color=TRUTH, linewidth=1.8, label="f* = −|‖x‖ − 2|")
-    ray.set(title="D along the radius, mean of all directions", xlabel="‖x‖")
+    ray.plot([1, 2, 3], [-1, 0, -1], "--", color=TRUTH, linewidth=1.8, label="f* = −|‖x‖ − 2|")
+    ray.set(title="D along the radius, mean of all directions", xlabel="‖x‖", ylabel="D, less D at the data")
     histogram.set(title="D's weights", xlabel="weight", ylabel="% of all")
     ray.legend()
     histogram.legend()
@@ -134,7 +134,11 @@ def main() -> None:
     for (name, D), W, norm in zip(networks.items(), ("K·1", 1.0), ("at most K", 1.0)):
         x_hat = torch.lerp(generated(4096), real(4096), torch.rand(4096, 1))
         rows.append((f"{name}: E D(x) − E D(G(z))", W, estimate(D)))
-        rows.append((f"{name}: mean slope at x̂", norm, slopes(D, x_hat).mean().item()))
+        steep = slopes(D, x_hat)
+        rows.append((f"{name}: mean slope at x̂", norm, steep.mean().item()))
+        rows.append(
+            (f"{name}: x̂ with a slope of 0.9 to 1.3", "–", f"{((steep > 0.9) & (steep < 1.3)).float().mean():.0%}")
+        )
     rows.append((f"clipping at {2 * C}: E D(x) − E D(G(z))", "another K·1", estimate(train(2 * C, options.seed))))
     at_c = (weights(networks["clipping"]).abs() > 0.99 * C).float().mean().item()
     rows.append(("clipping: weights at ±c", "most (paper)", f"{at_c:.0%}"))

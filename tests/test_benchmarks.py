@@ -25,7 +25,7 @@ COMMANDS = sorted(p.stem for p in (ROOT / "benchmarks").glob("*.py") if "def mai
 def test_every_command_is_listed_and_has_its_help():
     import benchmarks
 
-    listed = ("correlation", "diff", "fault_injection", "faults", "figures", "modes", "pictures", "processes")
+    listed = ("correlation", "diff", "fault_injection", "faults", "figures", "pictures", "processes")
     listed += ("quality", "speed")
     assert tuple(COMMANDS) == listed
     for name in COMMANDS:
@@ -123,7 +123,7 @@ def test_a_training_can_be_watched(data_dir):
     assert seen == [({"bound", "loss_G", "T_real", "T_fake", "gradient_norm"}, (3, 1, 28, 28))] * 2
 
 
-@pytest.mark.parametrize("kind", [kind for kind in get_args(figures.Kind) if kind != "modes"])  # modes needs no run
+@pytest.mark.parametrize("kind", get_args(figures.Kind))
 def test_a_folder_without_runs_has_no_pictures(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["figures.py", kind, str(tmp_path)])
     with pytest.raises(SystemExit) as stop:

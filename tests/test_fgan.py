@@ -11,7 +11,6 @@ from torch import nn
 
 import fgan
 import wgan_gp
-from benchmarks import modes
 
 ALPHAS = {f"alpha {a}": fgan.alpha_divergence(a) for a in (-1.0, 0.3, 0.5, 0.8, 1.5, 2.0, 3.0)}
 WEIGHTED = {f"pi {p}": fgan.weighted_jensen_shannon(p) for p in (0.1, 0.5, 0.9)}
@@ -189,39 +188,6 @@ def test_losses_by_hand():
     expected = nn.functional.binary_cross_entropy_with_logits(v_real, torch.ones(2))
     expected = expected + nn.functional.binary_cross_entropy_with_logits(v_fake, torch.zeros(2))
     torch.testing.assert_close(fgan.critic_loss(gan, v_real, v_fake), expected)
-
-
-# Where G can't match the data: benchmarks/modes.py, which docs/modes.png shows.
-
-FITTED = [name for name in fgan.DIVERGENCES if name != "total_variation"]  # whose V ends in its flat parts
-
-
-@pytest.fixture(scope="module")
-def fits():
-    """One Gaussian fitted to a mixture of two by the games of all divergences, side by side."""
-    return modes.fit_by_the_game(FITTED)
-
-
-@pytest.mark.parametrize("name", FITTED)
-def test_the_game_finds_the_minimum_of_the_true_divergence(name, fits):
-    truth, found = modes.best_fit(name), fits[name]
-    # a few percent of the mixture's own scale, σ = 1.5
-    assert found == pytest.approx(truth, rel=0.05, abs=0.05), (truth, found)
-
-
-def test_kl_covers_all_modes_and_reverse_kl_seeks_some():
-    clouds = modes.fit_the_ring(["kl", "reverse_kl"], seed=0)
-    covered, near = zip(*(modes.modes_covered(clouds[name]) for name in ("kl", "reverse_kl")))
-    assert covered[0] == 8
-    assert covered[1] <= 4
-    assert near[0] < 0.7 < 0.8 < near[1]  # kl pays for it with points between the modes
-
-
-def test_modes_are_counted():
-    points = modes.centres()[:5].repeat_interleave(100, 0)
-    assert modes.modes_covered(points) == (5, 1.0)
-    far = torch.zeros(500, 2)
-    assert modes.modes_covered(torch.cat([points, far])) == (5, 0.5)
 
 
 # Why a K-Lipschitz V: near v₁, where g_f(v₁) = f'(1), every row is the same game, that of the Wasserstein distance.
