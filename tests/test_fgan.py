@@ -241,3 +241,10 @@ def test_the_rows_that_were_hardest_learn(divergence, objective, command_line, t
     gaps = [float(row["T_real"]) - float(row["T_fake"]) for row in rows[-4:]]
     assert min(gaps) > 0.01, gaps
     assert all(0.5 < float(row["gradient_norm"]) < 2 for row in rows[-4:]), rows[-4:]
+
+
+def test_an_alpha_that_outweighs_the_penalty_is_said_before_the_first_step(command_line):
+    flags = ("--steps", 1, "--batch-size", 8, "--width", 4, "--hidden", 16, "--divergence", "alpha", "--alpha")
+    assert "take α ½ or less, or above 1" in command_line("fgan", *flags, 0.8)[1]
+    for alpha in (-1, 0.5, 1.5):
+        assert "take α" not in command_line("fgan", *flags, alpha)[1]
