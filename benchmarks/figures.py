@@ -3,7 +3,7 @@
 python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
 python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
 python -m benchmarks.figures long out/long           docs/long.png: the same, of runs four times as long
-python -m benchmarks.figures twins out/seeds         docs/twins.png: samples and losses of dcgan, wgan, wgan_gp, seed 0
+python -m benchmarks.figures twins out/seeds         docs/twins.png: D's estimate and FID in dcgan, wgan, wgan_gp
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
@@ -27,11 +27,11 @@ from PIL import Image
 
 import common
 import fgan
+from benchmarks.correlation import estimate_and_fid
 from benchmarks.measuring import command
 from evaluation.reference import drawn
 from training.checkpoints import load_generator, read_checkpoint
 from training.files import UserError
-from training.log import smooth
 from training.terminal import read_flags
 
 Kind = Literal[
@@ -84,16 +84,20 @@ def gallery(runs: Path) -> Figure:
 def twins(runs: Path) -> Figure:
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     axes = figure.subplots(2, 3, height_ratios=[2, 1])
-    for column, (script, name) in enumerate((("dcgan", "loss_G"), ("wgan", "wasserstein"), ("wgan_gp", "wasserstein"))):
+    for column, script in enumerate(("dcgan", "wgan", "wgan_gp")):
         show(axes[0, column], samples(runs / f"{script}-0", 64, 8), f"{script}.py")
-        rows = list(csv.DictReader((runs / f"{script}-0" / "log.csv").open(encoding="utf-8")))
-        values = [float(row[name]) for row in rows]
-        steps = [int(row["step"]) for row in rows]
-        axes[1, column].plot(steps, values, alpha=0.3)
-        axes[1, column].plot(steps, smooth(values, max(1, len(steps) // 20)), color="C0")
-        axes[1, column].set_title({"loss_G": "loss of G", "wasserstein": "Wasserstein estimate"}[name], fontsize=10)
-        axes[1, column].set_xlabel("generator updates")
-        axes[1, column].grid(alpha=0.3)
+        run = common.load(runs / f"{script}-0")
+        estimates, fids = estimate_and_fid(run)
+        steps = range(run.hp.fid_every, run.step + 1, run.hp.fid_every)
+        lower, right = axes[1, column], axes[1, column].twinx()
+        lower.plot(steps, estimates, "C0", label="estimate")
+        lower.set_ylim(bottom=0)
+        right.semilogy(steps, fids, "C1--", label="FID")
+        lower.set_title("D's estimate (blue) and FID (orange, dashed)", fontsize=10)
+        lower.set_xlabel("step (updates of G)")
+        lower.set_ylabel("JSD" if script == "dcgan" else "Wasserstein", color="C0")
+        right.set_ylabel("FID", color="C1")
+        lower.grid(alpha=0.3)
     return figure
 
 
