@@ -32,7 +32,7 @@ drawn in the same way.
 
 **What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. `wasserstein` is E D(x) − E D(G(z)),
 without the penalty (so it is not −loss_D). It falls steeply while the first digits appear, then slowly.
-docs/two-diffs.md shows how well it follows the samples.
+docs/two-diffs.md shows how well it follows the samples. All games in one plane: python -m ideas.plane
 
 Departures from the paper, for digits on a laptop in two minutes
                     the paper                                    here

@@ -37,7 +37,7 @@ def integral(values: Tensor) -> float:
 def best_objective() -> float:
     """2·JSD − log 4. JSD is the mean of KL(p‖m) and KL(q‖m), m being the mean of p and q."""
     m = (p + q) / 2
-    return integral(p * (p / m).log() + q * (q / m).log()) - np.log(4)
+    return integral(torch.xlogy(p, p / m) + torch.xlogy(q, q / m)) - np.log(4)
 
 
 # 2. D, trained as in dcgan.py: samples of both, the lesson's loss, Adam

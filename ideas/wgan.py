@@ -114,7 +114,7 @@ def draw(networks: dict[str, dict[float, nn.Module]], estimates: dict[str, dict[
     fine = np.linspace(0, THETAS[-1], 301)
     distances.plot(fine, fine, "--", color=TRUTH, linewidth=1.8, label="W = θ")
     distances.plot(fine, [jensen_shannon(one) for one in fine], ":", color=TRUTH, linewidth=2.2, label="JSD")
-    labels = {"judge": "judge: (log 4 − loss)/2", "critic": f"critic: −loss, at most K·W, K ≤ {K:.0f}"}
+    labels = {"judge": "judge: (log 4 − loss)/2", "critic": f"critic: −loss, at most K·W, K ≤ {K:.3g}"}
     labels |= {"blind": "critic, BatchNorm apart: −loss"}
     for kind, label in labels.items():
         distances.plot(*zip(*estimates[kind].items()), "o-", color=COLOURS[kind], label=label)

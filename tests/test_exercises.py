@@ -1,4 +1,5 @@
 """docs/exercises.md: every lesson has its exercises, every edit fits the file as it is and changes what is learned.
+Questions at the pictures of ideas/: their edits fit as well, and the answers known without training are right.
 
 That every command of the page runs is held by test_readme.py, as for all pages.
 """
@@ -6,6 +7,7 @@ That every command of the page runs is held by test_readme.py, as for all pages.
 import importlib.util
 import re
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -31,6 +33,38 @@ def test_a_lesson_has_its_exercises_and_leads_to_them(script):
     assert all(command.startswith(f"{script}.py") for command in commands(section))
     text = (ROOT / f"{script}.py").read_text(encoding="utf-8")
     assert "\nExercises:  docs/exercises.md\n" in text
+
+
+QUESTION = r"\*\*Predict first\.\*\*.*?In ideas/(\w+)\.py\s`([^`]+)`\sbecomes\s`([^`]+)`.*?^    python -m ideas\.(\w+)$"
+
+
+@pytest.mark.parametrize("script", LESSONS)
+def test_a_lesson_begins_with_a_question_at_a_picture(script):
+    before = SECTIONS[script].split("**1. ")[0]
+    ((name, old, _, command),) = re.findall(QUESTION, before, re.M | re.S)
+    assert command == name == {"dcgan": "gan", "began_conv": "began"}.get(script, script)
+    assert (ROOT / f"ideas/{name}.py").read_text(encoding="utf-8").count(old) == 1
+    assert before.index(f"python -m ideas.{name}") < before.index("<details><summary>Answer</summary>")
+
+
+def after_the_question(script: str) -> ModuleType:
+    """The idea's script as a reader of that question leaves it."""
+    ((name, old, new, _),) = re.findall(QUESTION, SECTIONS[script], re.M | re.S)
+    module = ModuleType(f"edited_{name}")
+    text = (ROOT / f"ideas/{name}.py").read_text(encoding="utf-8").replace(old, new)
+    exec(compile(text, f"ideas/{name}.py", "exec"), module.__dict__)
+    return module
+
+
+def test_the_answers_that_need_no_training():
+    gan, wgan, began = (after_the_question(script) for script in ("dcgan", "wgan", "began_conv"))
+    assert gan.D_BEST[gan.X.sub(1.2).abs().argmin()].item() == pytest.approx(1 / 3, abs=1e-3)
+    assert gan.best_objective() == pytest.approx(-0.96, abs=0.005)
+    assert pytest.approx(0.5, abs=0.02) == wgan.K
+    low, high = (began.play_model(gain, 2000) for gain in began.GAINS)
+    assert began.overshoot(low) == pytest.approx(0.044, abs=0.001)
+    assert high.max() == 1
+    assert [gain * began.SLOPE * began.LAG for gain in began.GAINS] == pytest.approx([0.5, 10])
 
 
 def edited(text: str, diff: str) -> str:
