@@ -27,8 +27,7 @@ most for those that V sees through, not σ(v). At V's best this lowers another d
 and the best V has no slope that would teach G. So D, the network, is kept near 1-Lipschitz by the penalty of
 wgan_gp.py, and V = asinh(K·D): asinh o is o near 0 and ±log|2o| far from it. So the exponentials in the table
 grow as D, and the penalty holds them. (alpha: as D^{α/(1−α)} for α in (½, 1), which is too much near 1.) The
-bound over such V is a divergence of its own, for small K near f(1) + const·K·W, with the W of wgan.py. (Such
-bounds, with a Lipschitz T: Birrell et al. 2022, arXiv 2011.05953.)
+bound is then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
 
 What a row is known for when Q can't match P (more: docs/divergences.md). See it: python -m ideas.fgan
     kl, pearson_chi2         punish q ≈ 0 where p > 0: Q covers all modes (peaks of p) and the gaps between
@@ -46,8 +45,9 @@ The paper's own constants, on these networks:
     python fgan.py --divergence kl --generator-objective practical --z-dim 100 --batch-size 4096 --lr-G 2e-4 \
         --lr-D 2e-4 --betas 0.5 0.999 --ema 0 --K 1 --lambda-gp 0
 
-Run it:     python fgan.py --divergence kl           Exercises:  docs/exercises.md
+Run it:     python fgan.py --divergence kl
 Compare:    python -m benchmarks.diff dcgan fgan; python -m benchmarks.diff wgan_gp fgan
+Exercises:  docs/exercises.md
 Measured (full MNIST, ten seeds of `gan`): ten classes every time, FID 6.5 ± 0.8 by our own small classifier.
 """
 
