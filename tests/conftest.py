@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import common  # noqa: E402
 import evaluate  # noqa: E402
 from evaluation import inversion  # noqa: E402
-from training import log  # noqa: E402
+from training import datasets, log  # noqa: E402
 from training.checkpoints import read_checkpoint  # noqa: E402
 
 torch.backends.mps.is_available = lambda: False  # the tests hold what a CPU computes, on a Mac as well
@@ -63,6 +63,23 @@ def data_dir(shared) -> str:
         return str(ROOT / "data")
     (shared / "data").mkdir(exist_ok=True)
     return str(shared / "data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once(data_dir):
+    """The digits are read and their checksums computed once in this process, not for every training."""
+    find, found = datasets.find_idx, {}
+
+    def find_once(name: str, folder: Path) -> dict[str, bytes]:
+        if name != "mnist" or str(folder) != data_dir:
+            return find(name, folder)
+        if not found:
+            found.update(find(name, folder))
+        return dict(found)
+
+    datasets.find_idx = find_once
+    yield
+    datasets.find_idx = find
 
 
 def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
