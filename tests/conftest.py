@@ -159,7 +159,7 @@ TINY = ("--steps", 6, "--batch-size", 8, "--sample-every", 3, "--log-every", 2, 
 def small(script: str) -> tuple:
     """Flags that make a step of a script quick, if it has such fields."""
     fields = {field.name for field in dataclasses.fields(importlib.import_module(script).Hyperparameters)}
-    few = {"n_G": 8, "n_D": 4, "head_start": 2, "width": 8, "hidden": 64}
+    few = {"n_G": 8, "n_D": 4, "head_start": 2, "width": 8, "hidden": 64, "G_hidden": 64, "D_hidden": 32}
     return tuple(word for name, value in few.items() if name in fields for word in (common.flag(name), value))
 
 
