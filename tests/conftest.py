@@ -2,7 +2,9 @@
 
 import ast
 import dataclasses
+import functools
 import importlib
+import inspect
 import os
 import sys
 import time
@@ -25,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import common  # noqa: E402
 import evaluate  # noqa: E402
 from evaluation import inversion  # noqa: E402
-from training import log  # noqa: E402
+from training import datasets, log  # noqa: E402
 from training.checkpoints import read_checkpoint  # noqa: E402
 
 torch.backends.mps.is_available = lambda: False  # the tests hold what a CPU computes, on a Mac as well
@@ -63,6 +65,40 @@ def data_dir(shared) -> str:
         return str(ROOT / "data")
     (shared / "data").mkdir(exist_ok=True)
     return str(shared / "data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once(data_dir):
+    """The digits are read and their checksums computed once in this process, not for every training."""
+    find, found = datasets.find_idx, {}
+
+    def find_once(name: str, folder: Path) -> dict[str, bytes]:
+        if name != "mnist" or str(folder) != data_dir:
+            return find(name, folder)
+        if not found:
+            found.update(find(name, folder))
+        return dict(found)
+
+    datasets.find_idx = find_once
+    yield
+    datasets.find_idx = find
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parse_once():
+    """For every command line tyro looks for the source of Hyperparameters and of the classes that are made of it, and
+    before Python 3.13 each time whole files are parsed for that: 0.1 s. The latter, of the module types, have none."""
+    find = inspect.findsource
+    find_once = functools.cache(find)
+
+    def found(thing: object) -> tuple:
+        if inspect.isclass(thing) and thing.__module__ == "types":
+            raise OSError("could not find class definition")
+        return find_once(thing) if inspect.isclass(thing) else find(thing)
+
+    inspect.findsource = found
+    yield
+    inspect.findsource = find
 
 
 def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
@@ -123,7 +159,7 @@ TINY = ("--steps", 6, "--batch-size", 8, "--sample-every", 3, "--log-every", 2, 
 def small(script: str) -> tuple:
     """Flags that make a step of a script quick, if it has such fields."""
     fields = {field.name for field in dataclasses.fields(importlib.import_module(script).Hyperparameters)}
-    few = {"n_G": 8, "n_D": 4, "head_start": 2, "width": 8, "hidden": 64}
+    few = {"n_G": 8, "n_D": 4, "head_start": 2, "width": 8, "hidden": 64, "G_hidden": 64, "D_hidden": 32}
     return tuple(word for name, value in few.items() if name in fields for word in (common.flag(name), value))
 
 

@@ -11,11 +11,13 @@ ROOT = Path(__file__).parent.parent
 
 # Reads orders, a line of JSON each, and answers each with one number. A child leaves the loop and becomes the script.
 SERVER = """
-import json, os, runpy, signal, sys
+import io, json, os, runpy, signal, sys
 sys.path.insert(0, {root!r})
-import matplotlib.figure, torch, torch.distributed
+import torch, torch._dynamo, torch.distributed
 import common
+from matplotlib.figure import Figure
 torch.set_num_threads(1)
+Figure().add_subplot(title="the first picture takes long").figure.savefig(io.BytesIO())
 children = set()
 for line in sys.stdin:
     order = json.loads(line)

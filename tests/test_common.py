@@ -152,9 +152,9 @@ FLAGS = (
 @pytest.mark.parametrize("script", ["began", "wgan_gp"])
 def test_malformed_flags(script, command_line, tmp_path):
     """Every malformed value at flags of every type ends in an error of the command line, before any data is touched."""
-    for name in ("--steps", "--batch-size", "--device", "--channels", "--eta" if script == "began" else "--width"):
+    for name in ("--steps", "--device", "--channels", "--eta" if script == "began" else "--width"):
         for value in FLAGS:
-            if name in ("--steps", "--batch-size", "--width") and value == "9" * 30:
+            if name in ("--steps", "--width") and value == "9" * 30:
                 continue  # a valid number
             code, out, err = command_line(script, name, value)
             assert code == 2, (name, value, out, err)
@@ -277,10 +277,10 @@ def test_sampling(script, command_line, tmp_path):
 
 
 def test_a_folder_of_pictures_and_a_walk(command_line, tmp_path):
-    assert command_line("fgan", *TINY, "--image-size", 32, "--channels", 3)[0] == 0
+    assert command_line("fgan", *TINY, *small("fgan"), "--image-size", 32, "--channels", 3)[0] == 0
     folder = tmp_path / "out/fgan"
-    for count in (12, 7):  # those of an earlier time go
-        code, out, err = command_line("fgan", "--sample", count, "--png", "--walk")
+    for count, flags in ((12, ()), (7, ("--walk",))):  # those of an earlier time go
+        code, out, err = command_line("fgan", "--sample", count, "--png", *flags)
         assert code == 0, err
         assert str(Path("out/fgan/generated")) in out
         pictures = sorted((folder / "generated").iterdir())
@@ -289,7 +289,7 @@ def test_a_folder_of_pictures_and_a_walk(command_line, tmp_path):
             assert all((np.asarray(Image.open(p)) == image).all() for p, image in zip(pictures, archive["arr_0"]))
     walk = Image.open(folder / "walk.gif")
     assert (walk.n_frames, walk.size) == (60, (2 + 5 * 34, 2 + 5 * 34))
-    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
     assert command_line("dcgan", "--sample", 2, "--png")[0] == 0
     assert Image.open(tmp_path / "out/dcgan/generated/000001.png").mode == "L"
     for flag in ("--png", "--walk"):
@@ -309,7 +309,7 @@ def test_a_walk_is_made_of_noise_as_in_training_and_ends_where_it_began():
 
 
 def test_what_a_run_was_made_with(command_line, tmp_path, monkeypatch):
-    assert command_line("fgan", *TINY)[0] == 0
+    assert command_line("fgan", *TINY, *small("fgan"))[0] == 0
     folder = tmp_path / "out/fgan"
     made = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert made["torch"] == str(torch.__version__)
@@ -318,7 +318,7 @@ def test_what_a_run_was_made_with(command_line, tmp_path, monkeypatch):
     assert re.search("[0-9a-f]{64}$", made["checksum"])
     assert made["commit"] is None or re.fullmatch("[0-9a-f]{40}", made["commit"])
     monkeypatch.setenv("PATH", "")  # no git
-    assert command_line("fgan", *TINY[2:], "--steps", 8, "--resume")[0] == 0
+    assert command_line("fgan", *TINY[2:], *small("fgan"), "--steps", 8, "--resume")[0] == 0
     again = json.loads((folder / "run-6.json").read_text(encoding="utf-8"))
     assert (again["commit"], again["clean"], again["checksum"]) == (None, None, made["checksum"])
     assert json.loads((folder / "run.json").read_text(encoding="utf-8")) == made
@@ -336,7 +336,10 @@ def test_pictures_are_of_the_average_and_of_the_same_noise(command_line, tmp_pat
 
     folder = tmp_path / "out/dcgan"
     for step in (3, 6):
-        assert command_line("dcgan", *TINY, "--ema", 0.9, "--steps", step, *["--resume"] * (step > 3))[0] == 0
+        assert (
+            command_line("dcgan", *TINY, *small("dcgan"), "--ema", 0.9, "--steps", step, *["--resume"] * (step > 3))[0]
+            == 0
+        )
         checkpoint = checkpoints.read_checkpoint(folder, "dcgan")
         G, hp = checkpoints.load_generator(checkpoint, dcgan.Hyperparameters, dcgan.Generator, torch.device("cpu"))
         G_ema, now = checkpoint["networks"]["G_ema"], checkpoint["networks"]["G"]
@@ -368,8 +371,8 @@ def test_images_noise_and_epsilon_are_drawn_from_all_there_is(tmp_path, monkeypa
 
 
 def test_seconds_go_on_counting(command_line, tmp_path):
-    assert command_line("fgan", *TINY)[0] == 0
+    assert command_line("fgan", *TINY, *small("fgan"))[0] == 0
     path = tmp_path / "out/fgan/checkpoint.pt"
     torch.save({**torch.load(path, weights_only=True), "seconds": 1000.0}, path)
-    assert command_line("fgan", *TINY[2:], "--steps", 7, "--resume")[0] == 0
+    assert command_line("fgan", *TINY[2:], *small("fgan"), "--steps", 7, "--resume")[0] == 0
     assert torch.load(path, weights_only=True)["seconds"] > 1000

@@ -60,6 +60,7 @@ for name in ("resource", "fcntl", "pwd", "grp", "termios", "pty"):
     sys.modules[name] = None
 for name in sys.argv[1:]:
     importlib.import_module(name)
+assert os.listdir() == ["images"]  # importing does nothing
 import fgan, training.folders
 training.folders.LARGE = 100
 fgan.train(fgan.Hyperparameters(data="images", steps=100, batch_size=2, image_size=8, width=4, hidden=4))
@@ -67,7 +68,8 @@ fgan.train(fgan.Hyperparameters(data="images", steps=100, batch_size=2, image_si
 
 
 def test_nothing_needs_what_only_unix_has(tmp_path):
-    """Every module is imported, and a training on a memory-mapped folder runs, without what Windows lacks."""
+    """Every module is imported, which does nothing else, and a training on a memory-mapped folder runs, without what
+    Windows lacks."""
     (tmp_path / "images").mkdir()
     for i in range(4):
         colour_shape((20, 20), i).save(tmp_path / "images" / f"{i}.png")
