@@ -60,7 +60,7 @@ def cells(row: str) -> list[str]:
 
 
 def test_the_table_of_results_has_the_columns_of_the_command_and_stands_in_readme_alone():
-    header = "| script | " + " | ".join(COLUMNS) + " | seconds |\n"
+    header = "| script | seeds | " + " | ".join(COLUMNS) + " |\n"
     assert README.count(header) == 1
     rows = README.split(header)[1].split("\n\n")[0].splitlines()[1:]
     assert len(rows) >= 4
