@@ -54,7 +54,7 @@ Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
 Measured: colour pictograms, 32 px, three seeds of three: heads, persons and figures among shapes without
 meaning, L(x) below 0.08 (drawing the mean image: 0.31); 20 minutes on two cores. Full MNIST, three seeds:
-ten classes every time, few 2s, FID 95 ± 6; 16 minutes on one core (began.py: 38 ± 5, three minutes).
+ten classes every time, few 2s, FID 95 ± 6; 16 minutes on one core (began.py: three minutes).
 """
 
 import math
