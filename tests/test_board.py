@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from conftest import ROOT, TINY
+from conftest import ROOT, TINY, small
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import fgan
@@ -16,7 +16,7 @@ def read(folder) -> EventAccumulator:
 
 
 def test_values_grids_and_hyperparameters(command_line, tmp_path):
-    code, _, err = command_line("fgan", *TINY, "--tensorboard")
+    code, _, err = command_line("fgan", *TINY, *small("fgan"), "--tensorboard")
     assert code == 0, err
     events = read(tmp_path / "out/fgan")
     assert [point.step for point in events.Scalars("bound")] == [2, 4, 6]
@@ -56,5 +56,5 @@ def test_a_run_that_stops_has_written_all_its_points(command_line, tmp_path, mon
         return real(*arguments) * (float("nan") if len(calls) == 8 else 1.0)
 
     monkeypatch.setattr(fgan, "generator_loss", sabotaged)
-    assert command_line("fgan", *TINY[2:], "--steps", 20, "--tensorboard")[0] == 1
+    assert command_line("fgan", *TINY[2:], *small("fgan"), "--steps", 20, "--tensorboard")[0] == 1
     assert [point.step for point in read(tmp_path / "out/fgan").Scalars("bound")] == [2, 4, 6]

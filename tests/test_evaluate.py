@@ -12,19 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, TINY
+from conftest import ROOT, TINY, small
 from PIL import Image
 
 import common
 import evaluate
-from evaluation import report, tables
+from evaluation import inversion, report, tables
 from evaluation.reference import SCALARS, drawn
 from evaluation.results import Column
 from training.checkpoints import load_generator, read_checkpoint
 
 
 def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir, known):
-    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
     assert command_line("dcgan", "--sample", 200)[0] == 0
     folder = tmp_path / "out/dcgan"
     with np.load(folder / "samples.npz") as archive:
@@ -33,7 +33,7 @@ def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, dat
     for i, image in enumerate(images):
         Image.fromarray(image[:, :, 0]).save(tmp_path / "pngs" / f"{i:04}.png")
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
-    references: dict = {}
+    references = {("mnist", (1, 28, 28), data_dir): known}
     targets = (folder, folder / "samples.npz", tmp_path / "pngs")
     run, npz, pictures = (evaluate.evaluate(str(target), options, references).numbers for target in targets)
     assert npz == pictures
@@ -59,7 +59,7 @@ def test_images_without_labels_get_what_can_be_had(tmp_path, data_dir, command_l
     for i, image in enumerate(digits):
         Image.fromarray(image[0].numpy()).save(tmp_path / "mine" / f"{i}.png")
     code, _, err = command_line(
-        "wgan_gp", *TINY, "--data", "mine", "--image-size", 28, "--data-dir", "kept", data=False
+        "wgan_gp", *TINY, *small("wgan_gp"), "--data", "mine", "--image-size", 28, "--data-dir", "kept", data=False
     )
     assert code == 0, err
     options = evaluate.Options(targets=("x",), samples=200, data_dir="kept")
@@ -118,10 +118,19 @@ def test_too_few_images(tmp_path, data_dir):
 
 
 def test_seeds_on_the_command_line(tmp_path, data_dir, known, monkeypatch, capfd):
-    words = ["--seeds", "2", "--flags=--steps 3 --batch-size 8", "--samples", "150", "--data-dir", data_dir]
+    words = [
+        "--seeds",
+        "2",
+        "--flags=--steps 3 --batch-size 8 --width 4 --hidden 16",
+        "--samples",
+        "150",
+        "--data-dir",
+        data_dir,
+    ]
     words += ["--table", "t.md"]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *words, str(ROOT / "fgan.py")])
     monkeypatch.setattr(evaluate, "reference_for", lambda *_: known)
+    monkeypatch.setattr(inversion, "STEPS", 3)
     monkeypatch.chdir(tmp_path)
     evaluate.main()
     out = capfd.readouterr().out
@@ -180,7 +189,7 @@ def test_evaluate_refuses(good, tmp_path):
 def test_the_parzen_window_is_one_more_row(command_line, tmp_path, data_dir, known, capfd, monkeypatch):
     """With fewer samples than usual, for time; the other numbers do not change."""
     monkeypatch.setattr(evaluate, "PARZEN_SAMPLES", 300)
-    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
     options = evaluate.Options(targets=("x",), samples=200, data_dir=data_dir)
     references = {("mnist", (1, 28, 28), data_dir): known}
     plain = evaluate.evaluate("out/dcgan", options, references)
@@ -226,7 +235,7 @@ def test_measure_gives_a_dictionary_and_says_nothing(command_line, tmp_path, dat
     """The same numbers for a run's folder, the run itself and its images; no file is written."""
     import fgan
 
-    assert command_line("fgan", *TINY)[0] == 0
+    assert command_line("fgan", *TINY, *small("fgan"))[0] == 0
     monkeypatch.setitem(evaluate.REFERENCES, ("mnist", (1, 28, 28), data_dir), known)
     before = sorted((tmp_path / "out/fgan").iterdir())
     folder = evaluate.measure(Path("out/fgan"), samples=150, data_dir=data_dir)

@@ -132,7 +132,7 @@ def test_the_bound_is_tight_at_the_optimal_T_and_never_exceeded(name):
         bound = expect(P, optimal) - expect(Q, divergence.conjugate(optimal))
         assert bound == pytest.approx(truth, rel=1e-5, abs=1e-7)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(50):
+    for _ in range(15):
         a, b, c = torch.randn(3, generator=generator, dtype=torch.float64).tolist()
         v = a + b * torch.from_numpy(X).clamp(-3, 3) + c * torch.from_numpy(np.sin(X))
         assert expect(P, divergence.activation(v)) - expect(Q, divergence.composite(v)) <= truth + 1e-9
@@ -230,8 +230,15 @@ def test_the_penalty_is_that_of_wgan_gp():
         assert ours.item() == theirs.item()
 
 
-@pytest.mark.parametrize("objective", ["minimax", "practical"])
-@pytest.mark.parametrize("divergence", ["kl", "squared_hellinger", "total_variation", "neyman_chi2"])
+@pytest.mark.parametrize(
+    ("divergence", "objective"),
+    [
+        ("kl", "practical"),
+        ("squared_hellinger", "minimax"),
+        ("total_variation", "minimax"),
+        ("neyman_chi2", "practical"),
+    ],
+)
 def test_the_rows_that_were_hardest_learn(divergence, objective, command_line, tmp_path):
     """After 100 steps V's slope is about K, V tells real from generated, and the samples are not one plain grey."""
     flags = ("--divergence", divergence, "--generator-objective", objective, "--width", 4, "--hidden", 64)

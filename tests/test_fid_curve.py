@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, assert_same_run, colour_shape
+from conftest import TINY, assert_same_run, colour_shape, small
 from PIL import Image
 
 import evaluate
@@ -21,8 +21,8 @@ def few(known, monkeypatch):
 
 
 def test_it_changes_nothing_that_is_learned(command_line, tmp_path, few, capfd):
-    assert command_line("dcgan", *TINY)[0] == 0
-    code, out, err = command_line("dcgan", *TINY, *FLAGS, "--out", "out/with")
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
+    code, out, err = command_line("dcgan", *TINY, *small("dcgan"), *FLAGS, "--out", "out/with")
     assert code == 0, err
     assert_same_run(tmp_path / "out/dcgan", tmp_path / "out/with")
     points = curve.read_points(tmp_path / "out/with/fid.csv")["fid"]
@@ -34,7 +34,7 @@ def test_it_changes_nothing_that_is_learned(command_line, tmp_path, few, capfd):
 
 
 def test_the_last_point_is_the_fid_of_evaluate(command_line, tmp_path, few, data_dir):
-    assert command_line("fgan", *TINY, *FLAGS)[0] == 0
+    assert command_line("fgan", *TINY, *small("fgan"), *FLAGS)[0] == 0
     value = curve.read_points(tmp_path / "out/fgan/fid.csv")["fid"][1][-1]
     assert evaluate.measure("out/fgan", samples=120, data_dir=data_dir)["fid"] == pytest.approx(value, rel=1e-4)
 
@@ -53,9 +53,9 @@ def test_random_numbers_and_the_mode_of_g_stay(known, tmp_path, data_dir, few):
 
 
 def test_a_run_that_was_stopped_has_the_same_curve(command_line, tmp_path, few):
-    whole = ("fgan", *TINY[2:], "--steps", 12, *FLAGS)
+    whole = ("fgan", *TINY[2:], *small("fgan"), "--steps", 12, *FLAGS)
     assert command_line(*whole, "--out", "out/whole")[0] == 0
-    assert command_line("fgan", *TINY[2:], "--steps", 5, *FLAGS)[0] == 0
+    assert command_line("fgan", *TINY[2:], *small("fgan"), "--steps", 5, *FLAGS)[0] == 0
     path = tmp_path / "out/fgan/fid.csv"
     with path.open("a", encoding="utf-8", newline="") as stream:
         stream.write("6,1.0\r\n")  # after the checkpoint: of a run that was killed
@@ -65,12 +65,12 @@ def test_a_run_that_was_stopped_has_the_same_curve(command_line, tmp_path, few):
 
 
 def test_a_run_that_began_without_it_goes_on_with_it(command_line, tmp_path, few):
-    assert command_line("fgan", *TINY)[0] == 0
+    assert command_line("fgan", *TINY, *small("fgan"))[0] == 0
     path = tmp_path / "out/fgan/checkpoint.pt"
     checkpoint = read_checkpoint(tmp_path / "out/fgan", "fgan")
     del checkpoint["hyperparameters"]["fid_every"]  # written before there was such a flag
     torch.save(checkpoint, path)
-    code, _, err = command_line("fgan", *TINY[2:], "--steps", 8, "--resume", *FLAGS)
+    code, _, err = command_line("fgan", *TINY[2:], *small("fgan"), "--steps", 8, "--resume", *FLAGS)
     assert code == 0, err
     assert curve.read_points(tmp_path / "out/fgan/fid.csv")["fid"][0] == [8]
 
@@ -95,7 +95,7 @@ def test_too_few_images_and_a_wrong_number(command_line, tmp_path):
     code, _, err = command_line("wgan_gp", *TINY, "--width", 4, "--hidden", 16, *flags, data=False)
     assert code == 1
     assert err.strip().splitlines()[-1] == "wgan_gp.py: --fid-every 2: 4 real images to compare with; needed are 100"
-    assert command_line("fgan", *TINY, "--fid-every", -1)[0] == 2
+    assert command_line("fgan", *TINY, *small("fgan"), "--fid-every", -1)[0] == 2
 
 
 def test_what_is_no_curve_is_none(tmp_path):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, small
 
 from training import files
 from training.files import UserError
@@ -26,7 +26,7 @@ class Full:
 
 
 def test_full_disk_keeps_the_old_checkpoint(command_line, tmp_path, monkeypatch):
-    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
     checkpoint = tmp_path / "out/dcgan/checkpoint.pt"
     before = checkpoint.read_bytes()
     real = files.write_file
@@ -37,7 +37,7 @@ def test_full_disk_keeps_the_old_checkpoint(command_line, tmp_path, monkeypatch)
         real(path, content)
 
     monkeypatch.setattr(files, "write_file", write)
-    code, _, err = command_line("dcgan", *TINY[2:], "--steps", 12, "--resume")
+    code, _, err = command_line("dcgan", *TINY[2:], *small("dcgan"), "--steps", 12, "--resume")
     line = err.strip().splitlines()[-1]
     assert code == 1
     assert "checkpoint.pt can't be written: No space left on device" in line

@@ -6,7 +6,7 @@ import re
 import shlex
 
 import pytest
-from conftest import LESSONS, ROOT
+from conftest import LESSONS, ROOT, small
 
 from evaluation.tables import COLUMNS
 
@@ -37,10 +37,11 @@ def test_every_command_that_is_shown_is_accepted(command, command_line, monkeypa
         re.sub(r"^\d{4,}$", "64", word) if before == "--batch-size" else word
         for before, word in zip(["", *words], words)
     ]
-    small = {"--n-D": "4", "--n-G": "4", "--width": "4"}
-    words = [small.get(before, word) for before, word in zip(["", *words], words)]
-    words += ["--head-start", "2"] * (script == "began_conv.py")
-    code, _, err = command_line(script.removesuffix(".py"), *words, "--steps", 2)
+    name = script.removesuffix(".py")
+    quick = dict(zip(small(name)[::2], small(name)[1::2]))
+    words = [quick.get(before, word) for before, word in zip(["", *words], words)]
+    words += [word for flag, value in quick.items() if flag not in words for word in (flag, value)]
+    code, _, err = command_line(name, *words, "--steps", 2)
     assert code == 0, err
 
 

@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def measured(known):
     """The numbers of real images and of real images with one fault each."""
-    count = min(1000, len(known.test.images))
+    count = min(500, len(known.test.images))
     real = drawn(known.test.images, count)
     generator = torch.Generator().manual_seed(0)
 

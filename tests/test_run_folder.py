@@ -8,7 +8,7 @@ from pathlib import Path
 import filelock
 import pytest
 import torch
-from conftest import TINY, wait_for
+from conftest import TINY, small, wait_for
 
 import common
 import fgan
@@ -16,20 +16,20 @@ from training.record import take_folder
 
 
 def test_running_twice_keeps_the_first_run(command_line, tmp_path):
-    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
     first = (tmp_path / "out/dcgan/checkpoint.pt").read_bytes()
-    code, out, _ = command_line("dcgan", *TINY, "--seed", 1)
+    code, out, _ = command_line("dcgan", *TINY, *small("dcgan"), "--seed", 1)
     assert code == 0
     assert str(Path("out/dcgan.1")) in out
     assert (tmp_path / "out/dcgan.1/checkpoint.pt").read_bytes() == first
-    assert command_line("dcgan", *TINY)[0] == 0
+    assert command_line("dcgan", *TINY, *small("dcgan"))[0] == 0
     assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.is_dir()) == ["dcgan", "dcgan.1", "dcgan.2"]
 
 
 def test_a_folder_that_is_no_run_is_left_alone(command_line, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "log.csv").write_text("precious")
-    code, _, err = command_line("dcgan", *TINY, "--out", "thesis")
+    code, _, err = command_line("dcgan", *TINY, *small("dcgan"), "--out", "thesis")
     assert code == 1
     assert "thesis holds something" in err
     assert (tmp_path / "thesis" / "log.csv").read_text(encoding="utf-8") == "precious"
@@ -38,13 +38,13 @@ def test_a_folder_that_is_no_run_is_left_alone(command_line, tmp_path):
 def test_an_out_that_can_not_be_written(command_line, tmp_path):
     (tmp_path / "file").write_text("x")
     for out in ("file", "file/run"):
-        code, _, err = command_line("dcgan", *TINY, "--out", out)
+        code, _, err = command_line("dcgan", *TINY, *small("dcgan"), "--out", out)
         assert code == 1
         assert err.strip().count("\n") == 0
         assert "choose another" in err
     if getattr(os, "geteuid", int)() != 0:  # root may write anywhere, and Windows has other rules
         (tmp_path / "locked").mkdir(mode=0o500)
-        code, _, err = command_line("dcgan", *TINY, "--out", "locked/run")
+        code, _, err = command_line("dcgan", *TINY, *small("dcgan"), "--out", "locked/run")
         assert code == 1
         assert "locked" in err
 
@@ -53,13 +53,13 @@ def test_two_runs_in_one_folder(forked, command_line, tmp_path, data_dir):
     first = forked.start("fgan.py", "--steps", 10**6, "--data-dir", data_dir, "--out", "run", cwd=tmp_path)
     try:
         wait_for(tmp_path / "run" / "log.csv")
-        code, _, err = command_line("fgan", *TINY, "--out", "run")
+        code, _, err = command_line("fgan", *TINY, *small("fgan"), "--out", "run")
         assert code == 1
         assert "another run is writing into run" in err
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-    assert command_line("fgan", *TINY, "--out", "run")[0] == 0  # a killed run leaves no lock behind
+    assert command_line("fgan", *TINY, *small("fgan"), "--out", "run")[0] == 0  # a killed run leaves no lock behind
 
 
 def test_a_run_in_the_folder_one_stands_in(tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_a_place_where_nothing_can_be_locked(error, command_line, monkeypatch):
         raise error
 
     monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
-    code, _, err = command_line("fgan", *TINY, "--out", "run")
+    code, _, err = command_line("fgan", *TINY, *small("fgan"), "--out", "run")
     assert code == 1
     assert f"run can't be locked: {error.args[-1]}: choose another --out" in err
     assert err.count("\n") == 1
@@ -166,6 +166,6 @@ def test_a_start_that_failed_does_not_block_the_folder(tmp_path, monkeypatch):
 def test_links_in_a_circle(tmp_path, command_line):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    code, out, err = command_line("fgan", *TINY, "--out", "a")
+    code, out, err = command_line("fgan", *TINY, *small("fgan"), "--out", "a")
     assert code in (1, 2)
     assert "Traceback" not in out + err
