@@ -35,7 +35,7 @@ authors' code has BatchNorm, and clips its scale too, as all parameters: that bo
 on the batch. With it these networks drew better digits, and the estimate said nothing: docs/LOG.md.)
 
 **What to look for.** `wasserstein` in curves.png rises while D grows, then falls while the digits get better.
-(The paper trains D well before each step of G, so there is no such rise: docs/two-diffs.md.) Clipping is, in
+(The paper trains D well before each step of G; here D grows meanwhile: docs/two-diffs.md.) Clipping is, in
 the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c and D takes long
 to train, too small a one and its gradients vanish layer by layer. wgan_gp.py has another way.
 

@@ -4,8 +4,8 @@ python evaluate.py --seeds 10 --jobs 2 dcgan.py wgan.py wgan_gp.py "--flags=--fi
 python -m benchmarks.correlation out/seeds/*
 
 The estimate is `wasserstein` where a run has logged it, else (log 4 − loss_D)/2: the Jensen-Shannon divergence, if D is
-at its best (Goodfellow et al. 2014). Two series that both fall with time correlate in any case: so also from the first
-digits on, where samples improve slowly; and how many times the estimate falls.
+at its best (Goodfellow et al. 2014). Two series that both fall with time correlate in any case. So the correlation is
+also taken from the first digits on, where samples improve slowly, and it is said how many times the estimate falls.
 """
 
 import math

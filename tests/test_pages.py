@@ -115,7 +115,6 @@ def headings_of(text: str) -> list[str]:
     return re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
 
 
-# Of lessons whose numbers are being measured anew
 def test_every_picture_is_shown():
     shown = {link for text in TEXTS.values() for link in re.findall(r"!\[[^]]*\]\((?:docs/)?([^)]+)\)", text)}
     drawn = {path.name for kind in ("png", "gif") for path in (ROOT / "docs").glob(f"*.{kind}")}

