@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import LESSONS, ROOT
 
 import common
 from benchmarks import correlation, figures, measuring, speed
@@ -72,7 +72,7 @@ def every_tenth(init):
 
 
 @pytest.mark.parametrize("kind", speed.KINDS)
-@pytest.mark.parametrize("script", ["began_conv", "fgan"])  # a head start before the loop; noise, real and ε
+@pytest.mark.parametrize("script", LESSONS)
 def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
     """The EMA is part of the loop alone. Afterwards all is as it was."""
     kept = common.Run, EMA.update
@@ -80,8 +80,9 @@ def test_what_stands_around_a_loop(script, kind, data_dir, monkeypatch):
     monkeypatch.setattr(torch, "_foreach_lerp_", lambda *arguments: averaged.append(arguments))
     monkeypatch.setattr(speed, "TURN", 5)
     monkeypatch.setattr(EMA, "__init__", every_tenth(EMA.__init__))
-    quick = {"n_G": 4, "n_D": 4, "head_start": 2} if script == "began_conv" else {"width": 4, "hidden": 16}
     module = importlib.import_module(script)
+    few = {"n_G": 4, "n_D": 4, "head_start": 2, "width": 4, "hidden": 16, "G_hidden": 16, "D_hidden": 16}
+    quick = {name: value for name, value in few.items() if hasattr(module.Hyperparameters, name)}
     monkeypatch.setattr(module, "Hyperparameters", functools.partial(module.Hyperparameters, **quick))
 
     class Parent:

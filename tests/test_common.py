@@ -152,9 +152,9 @@ FLAGS = (
 @pytest.mark.parametrize("script", ["began", "wgan_gp"])
 def test_malformed_flags(script, command_line, tmp_path):
     """Every malformed value at flags of every type ends in an error of the command line, before any data is touched."""
-    for name in ("--steps", "--device", "--channels", "--eta" if script == "began" else "--width"):
+    for name in ("--steps", "--batch-size", "--device", "--channels", "--eta" if script == "began" else "--width"):
         for value in FLAGS:
-            if name in ("--steps", "--width") and value == "9" * 30:
+            if name in ("--steps", "--batch-size", "--width") and value == "9" * 30:
                 continue  # a valid number
             code, out, err = command_line(script, name, value)
             assert code == 2, (name, value, out, err)

@@ -118,15 +118,8 @@ def test_too_few_images(tmp_path, data_dir):
 
 
 def test_seeds_on_the_command_line(tmp_path, data_dir, known, monkeypatch, capfd):
-    words = [
-        "--seeds",
-        "2",
-        "--flags=--steps 3 --batch-size 8 --width 4 --hidden 16",
-        "--samples",
-        "150",
-        "--data-dir",
-        data_dir,
-    ]
+    flags = "--flags=--steps 3 --batch-size 8 --width 4 --hidden 16"
+    words = ["--seeds", "2", flags, "--samples", "150", "--data-dir", data_dir]
     words += ["--table", "t.md"]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *words, str(ROOT / "fgan.py")])
     monkeypatch.setattr(evaluate, "reference_for", lambda *_: known)

@@ -230,15 +230,8 @@ def test_the_penalty_is_that_of_wgan_gp():
         assert ours.item() == theirs.item()
 
 
-@pytest.mark.parametrize(
-    ("divergence", "objective"),
-    [
-        ("kl", "practical"),
-        ("squared_hellinger", "minimax"),
-        ("total_variation", "minimax"),
-        ("neyman_chi2", "practical"),
-    ],
-)
+@pytest.mark.parametrize("objective", ["minimax", "practical"])
+@pytest.mark.parametrize("divergence", ["kl", "squared_hellinger", "total_variation", "neyman_chi2"])
 def test_the_rows_that_were_hardest_learn(divergence, objective, command_line, tmp_path):
     """After 100 steps V's slope is about K, V tells real from generated, and the samples are not one plain grey."""
     flags = ("--divergence", divergence, "--generator-objective", objective, "--width", 4, "--hidden", 64)

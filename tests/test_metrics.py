@@ -56,6 +56,17 @@ def test_inception_score_of_sure_and_unsure_logits():
     assert metrics.inception_score(50 * torch.eye(10)[:1].repeat(1000, 1)) == pytest.approx(1)
 
 
+def test_the_published_check_of_precision_recall_density_coverage():
+    """Two samples of N(0, I) in 1000 dimensions, n = 10,000, k = 5."""
+    generator = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(10_000, 1000, generator=generator) for _ in range(2))
+    found = metrics.neighbourhoods(real, fake, k=5)
+    assert found["precision"] == pytest.approx(0.48, abs=0.04)
+    assert found["recall"] == pytest.approx(0.47, abs=0.04)
+    assert found["density"] == pytest.approx(1.06, abs=0.06)
+    assert found["coverage"] == pytest.approx(0.97, abs=0.02)
+
+
 def test_what_two_samples_of_one_distribution_give():
     """Naeem et al. 2020: the density's expectation is 1, and the coverage's has a closed form, near 1 - 2⁻ᵏ; for any
     distribution. Precision and recall, which have none, against their definitions, point by point."""

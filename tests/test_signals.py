@@ -21,19 +21,8 @@ KILLED = [script for script in SCRIPTS if script in ("began", "dcgan") or script
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, forked, command_line, tmp_path, data_dir):
-    flags = (
-        "--data-dir",
-        data_dir,
-        "--out",
-        "my run",
-        "--lr-G",
-        "1e-3",
-        "--batch-size",
-        8,
-        "--log-every",
-        5,
-        *small("fgan"),
-    )
+    flags = ("--data-dir", data_dir, "--out", "my run", "--lr-G", "1e-3", "--batch-size", 8, "--log-every", 5)
+    flags += small("fgan")
     process = forked.start("fgan.py", "--steps", 10**6, *flags, cwd=tmp_path)
     wait_for(tmp_path / "my run" / "log.csv")
     os.kill(process.pid, number)

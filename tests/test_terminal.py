@@ -93,7 +93,7 @@ def test_too_old_a_python_gets_one_line(tmp_path):
     """Whatever is read before the check must be in that Python's syntax; the check is in training/__init__.py."""
     for name in (*(f"{script}.py" for script in SCRIPTS), "evaluate.py", "common.py", "training/__init__.py"):
         ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
-    program = "import sys\nsys.version_info = (3, 9, 1)\nimport training"
+    program = "import sys, torch, torchvision, tyro\nsys.version_info = (3, 9, 1)\nimport began"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, encoding="utf-8", check=False
