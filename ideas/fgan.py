@@ -117,7 +117,7 @@ def draw(names: list[str], mean: Tensor, sigma: Tensor, V: Networks, clouds: dic
         ratio.plot(r, best_V(name, r), "--", color=TRUTH if name in shown else GREY, linewidth=1.2)
         if name in shown:
             ratio.plot((p(x) / normal(x, mean[i], sigma[i])).log(), v[i], ".", color=shown[name], label=name)
-    ratio.set(title="V learns log p/q (dashed: the best V)", xlabel="log p/q", ylabel="V", xlim=(-2, 2), ylim=(-4, 4.5))
+    ratio.set(title="The best V (dashed) is given by p/q", xlabel="log p/q", ylabel="V", xlim=(-2, 2), ylim=(-4, 4.5))
     x = torch.linspace(-4, 4, 400)
     line.fill_between(x, p(x), color=REAL, alpha=0.3, label="p: data")
     plane.plot(*ring(800, 0.3).T, ".", color=REAL, markersize=4, alpha=0.4, label="data")
