@@ -14,8 +14,8 @@ l₁ of a real image with an error l₂ of a generated one. It is at least the d
 
     W(L(x), L(G(z))) ≥ |m₁ − m₂|,   m₁ = E L(x),   m₂ = E L(G(z))
 
-So a D that pushes the means apart raises a lower bound of W. It does so with a small m₁: that makes it an
-autoencoder of real images, a judge that knows them. G works against it and lowers m₂:
+So a D that pushes the means apart raises a lower bound of W: with k = 1 it maximises m₂ − m₁, which is −L_D
+below. Its small m₁ makes it an autoencoder of real images, a judge that knows them. G lowers m₂:
 
     D: minimise  L_D = L(x) − k·L(G(z))
     G: minimise  L_G = L(G(z))
@@ -27,15 +27,15 @@ at them. k follows from a balance that is wanted:
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)          k starts at 0 in the paper, at 0.6 here
 
 If G's images are drawn too well, L(G(z)) < γ L(x), k rises and D attends more to them; if too badly, k falls.
-(The paper calls this proportional control. As k adds up the errors, it is integral control: inside (0, 1) it
+(The paper calls this proportional control. As k adds up these gaps, it is integral control: inside (0, 1) it
 rests only where the balance is γ.) γ is the paper's dial, 0.3 to 0.7 on faces. With a low γ G makes only what
 D draws best, much alike; with a high one images as hard to draw as real ones, which need not look alike.
 
 **What k says about diversity** (our argument, not the paper's). Suppose half of the real images are 1s and G
 makes only 1s, at k = 0.6. In L_D the digit 1 then has the net weight ½ − 0.6·1 < 0: D unlearns the 1, its
-error rises, and G moves on. In general a kind of image that D can unlearn by itself has the weight p − k·q
-(p: how often the data has it, q: how often G makes it). So for long G hardly makes it more than 1/k times as
-often as the data. At k = 0.3 three of ten digits are enough for G; near k = 1 it must make all.
+error rises, and G moves on. In general a kind of image that D can unlearn without the others has the weight
+p − k·q (p: how often the data has it, q: how often G makes it). So for long G keeps to about q ≤ p/k. At
+k = 0.3 three of ten digits are enough for G; near k = 1 it must make all.
 
 **Convergence.** M = L(x) + |γ L(x) − L(G(z))|: how well D knows the data, and how far the players are from
 balance. A G that makes one blank image for every z may have a low M: look at the samples too.
@@ -48,7 +48,7 @@ Departures from the paper, which is about faces. With its constants MNIST ends w
     D's pixels  [−1, 1]                     scaled to [0, 1]: an output of zero is then the digits' black
     η, γ        1; 0.3 to 0.7               2; 1: a low γ picks the digits that are easy to draw
     k, λ_k      starts at 0; 0.001          starts at 0.6; 0.005: a run of minutes needs a faster controller
-    Adam        1e-4, β default; batch 16   G 2e-3, D 3.5e-4 (a slow D keeps k high), β (0, 0.99); batch 64,
+    Adam        1e-4, β default; batch 16   G 2e-3, D 3.5e-4 (G ahead: k stays high), β (0, 0.99); batch 64,
                                             one batch of noise for both updates; samples from G's EMA
 The paper's own constants, on these networks (patience and steps are ours):
     python began.py --eta 1 --gamma 0.5 --k-start 0 --lambda-k 0.001 --lr-G 1e-4 --lr-D 1e-4 \

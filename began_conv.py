@@ -21,7 +21,7 @@ Departures from the paper
                 the paper                 here
     networks    n = 64 or 128 in both     n = 32 in G, 12 in D (digits: 4), as D must not win; outputs bounded
                                           by a tanh and a sigmoid; with the skip connections (optional in
-                                          the paper, section 3.5.1), without its vanishing residuals
+                                          the paper, section 3.5.1), not its residuals that fade out
     BatchNorm   none                      in G
     subsampling strides in D's encoder    means of 2×2: strides weight pixels unevenly in the gradient that G
                                           gets (Odena et al. 2016): a chequered grain in G's images

@@ -13,18 +13,18 @@ of each, how probable it is that it is real. D learns to tell them apart, G lear
 The network D returns the *logit* d; D(x) in the formulas is σ(d). The logarithms are then −log σ(d) =
 softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor lose precision.
 
-**What the best D knows.** The data have a distribution P with density p, G's images a distribution Q with
-density q. For a fixed G the best D is D*(x) = p(x)/(p(x) + q(x)): ½ where an image is as likely from the data
-as from G. With it, D's objective is 2·JSD(P‖Q) − log 4. JSD is the Jensen-Shannon divergence: 0 if P = Q,
-log 2 if P and Q do not overlap. So a G that minimises what the best D maximises (the *minimax* game) reduces
-the JSD.
+**What the best D knows.** The data P have a density p, G's images Q a density q. For a fixed G the best D
+maximises p log D + q log(1 − D) at each x: D* = p/(p + q). With it, D's objective is 2·JSD(P‖Q) − log 4, with
+JSD = ½ KL(P‖M) + ½ KL(Q‖M), M = ½ (P + Q), KL(P‖Q) = E_P log(p/q). This Jensen-Shannon divergence is 0 if
+P = Q, log 2 if they do not overlap. So a G that minimises what the best D maximises (the *minimax* game)
+reduces the JSD.
 
-**Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))). Both losses are lowest where D
-is highest, but they weigh samples differently. Their derivatives by the logit are −D and −(1 − D): the
-minimax loss weighs those most that fool D already, the non-saturating loss those that do not. Where D is sure
-of all samples (early on, say Goodfellow et al.), D(G(z)) is near 0 and the minimax gradient nearly vanishes.
-(Adam divides the size of a gradient out, but not this weighting: exercise 1. With the best D the other loss
-has the gradient of KL(Q‖P) − 2·JSD: Arjovsky and Bottou 2017, arXiv 1701.04862.)
+**Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))), here −E log D(G(z)). Both are
+lowest where D is highest, but they weigh samples differently. Their derivatives by the logit are −D and
+−(1 − D): the minimax loss weighs those most that fool D already, the non-saturating loss those that do not.
+Where D is sure of all samples (early on, say Goodfellow et al.), D(G(z)) is near 0 and the minimax gradient
+nearly vanishes. (Adam divides a gradient's size out, not this weighting: exercise 1. With the best D,
+−E log D has the gradient of KL(Q‖P) − 2·JSD: Arjovsky and Bottou 2017, arXiv 1701.04862.)
 
 **The networks** are those of Radford et al., sections 3 and 4: strided convolutions in place of pooling;
 BatchNorm, but neither on G's output nor on D's input; ReLU in G with tanh at its end, LeakyReLU in D; initial

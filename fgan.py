@@ -4,30 +4,30 @@ Nowozin, Cseke, Tomioka 2016, *f-GAN: Training Generative Neural Samplers using 
 Minimization*, https://arxiv.org/abs/1606.00709
 
 An example: f(u) = u log u, the row `kl`. Where data are twice as dense as samples, u = 2 and f(u) is 1.39.
-The line u t − e^{t−1} touches f where f has slope t, and is below f elsewhere. At u = 2 that of slope 1 is at
-1.00, that of slope f'(2) = 1.69 at 1.39. So the best slope gives f(u). With u = p(x)/q(x), the densities of
-the data P and of the samples Q:
+The tangent of f with slope t is u t − e^{t−1}, nowhere above f. At u = 2 that with t = 1 has the height 1.00,
+that with t = f'(2) = 1.69 the height 1.39. So the best t gives f(u). With u = p(x)/q(x), the densities of the
+data P and of the samples Q:
 
-    D_f(P‖Q) = E_Q[f(u)]                               f convex, f(1) = 0: the divergence
+    D_f(P‖Q) = E_Q[f(u)] ≥ f(1)                        f convex (Jensen); f(1) = 0 in each row but `gan`
+    f*(t)    = sup_u { u t − f(u) }                    the *conjugate*: u t − f*(t) is the tangent
     f(u)     = sup_t { u t − f*(t) }                   a convex f is the supremum of its tangents
     D_f(P‖Q) = E_Q[sup_t { u t − f*(t) }]              put in: the best slope t at each x
              ≥ sup_T { E_P[T(x)] − E_Q[f*(T(x))] }     as E_Q[u T] = E_P[T]; T of some class: a bound
 
-The *conjugate* f*(t) = sup_u { u t − f(u) } says how low the tangent of slope t lies. The last line needs
-only samples, so a network can maximise it: T = g_f(V(x)), V any network; the *output activation* g_f leads
-into the domain of f*. The best T is f'(p/q): above f'(1) it says "more data than samples here". G lowers F,
+The last line needs only samples, so a network can maximise it: T = g_f(V(x)), V any network; the *output
+activation* g_f leads into the domain of f*. The best T is f'(p/q). G lowers F,
 
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]      (7); θ, ω: weights of G, V.  V: ascend F. G: descend F.
 
-The row `gan` is the game of dcgan.py, formula (1) there: σ(V) is D. Section 3.2 proposes that G ascend
-E_Q[g_f(V(x))], as dcgan.py's G does. The samples then weigh g_f'(v), not (f*∘g_f)'(v): for `gan` 1 − σ(v),
-most for those that V sees through, not σ(v). At V's best this lowers another divergence: for `kl` KL(Q‖P).
+The row `gan` is the game of dcgan.py with D = σ(V). Section 3.2 proposes that G ascend E_Q[g_f(V(x))], as
+dcgan.py's G does. A sample's weight is then g_f'(v), not (f*∘g_f)'(v): for `gan` 1 − σ(v), not σ(v), so most
+where V says "generated". At V's best this lowers another divergence: for `kl` KL(Q‖P).
 
 **V is K-Lipschitz.** Images of data and samples hardly overlap: D_f is as large as it can be (or infinite),
-and the best V has no slope that would teach G. So D, the network, is kept near 1-Lipschitz by the penalty of
-wgan_gp.py, and V = asinh(K·D): asinh o is o near 0 and ±log|2o| far from it. So the exponentials in the table
-grow as D, and the penalty holds them. (alpha: as D^{α/(1−α)} for α in (½, 1), which is too much near 1.) The
-bound is then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
+and the best V has no slope that would teach G. So the network D is kept near 1-Lipschitz by the penalty of
+wgan_gp.py, and V = asinh(K·D), which is K·D near 0 and ±log|2K·D| far from it. An exponential of V then grows
+only as D, less than the penalty. (alpha: as D^{α/(1−α)} for α in (½, 1), too fast near 1.) The bound is then
+a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
 
 What a row is known for when Q can't match P (more: docs/divergences.md). See it: python -m ideas.fgan
     kl, pearson_chi2         punish q ≈ 0 where p > 0: Q covers all modes (peaks of p) and the gaps between
@@ -39,7 +39,7 @@ Departures from the paper's MNIST experiment (section 4 and its appendix)
                       the paper             here
     V                 fully connected       asinh(K·D), K 0.2, with D and penalty of wgan_gp.py
     steps             both players at once  V, then G: digits appear much earlier (docs/LOG.md)
-    G's objective     practical (3.2)       minimax: it lowers the divergence that the row names
+    G's objective     practical (3.2)       minimax: the row's own D_f; V is near 0, so no weight vanishes
     batch, Adam       4096; 2e-4, β₁ 0.5    64; 2e-3, β₁ 0, as wgan_gp.py; samples from the EMA of G
 The paper's own constants, on these networks:
     python fgan.py --divergence kl --generator-objective practical --z-dim 100 --batch-size 4096 --lr-G 2e-4 \
@@ -228,7 +228,7 @@ def weighted_jensen_shannon(pi: float) -> Divergence:
 
 
 def jeffreys_conjugate(t: Tensor) -> Tensor:
-    """f*(t) = w + 1/w + t − 2 with w eʷ = e^{1−t} (Lambert's W). For s = log w: eˢ + s = 1 − t, f* = e⁻ˢ − s − 1."""
+    """f*(t) = w + 1/w + t − 2 with w = 1/u, w eʷ = e^{1−t} (Lambert's W). s = log w: eˢ + s = 1 − t, f* = e⁻ˢ − s − 1."""
     with torch.no_grad():
         s = torch.where(t < 0, (1 - t).clamp(min=1).log(), 1 - t)  # right of the solution: Newton falls onto it
         for _ in range(8):

@@ -11,28 +11,29 @@ it is the least work that turns Q into P, mass times distance. See it: python -m
 
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
-the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y.
-So a network f (the paper's *critic*; `D` here as in all lessons) is trained to show a large difference, and
-after each update every weight is clipped to [−c, c]. Then all f that D can become share one K, unknown:
+the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y:
+then mass that moves by a way w changes E f by at most K·w. A network f (the paper's *critic*; `D` here as in
+all lessons) learns to show a large difference. Clipping its weights to [−c, c] after each update bounds the
+slope of each layer, so all f that D can become share one K, unknown:
 
     D: maximise  E f(x) − E f(G(z))                        at most K·W(P, Q)
     G: maximise  E f(G(z))                                 moves samples uphill on f
 
-It reaches K·W only with D at its best, and if the best f is among the clipped networks. What one hopes for is
-that it rises and falls with W. There is no sigmoid and no logarithm: only differences of f mean something.
+The maximum is K·W only if the best f is among the clipped networks; D is there only when trained to its end.
+One hopes that it rises and falls with W. No sigmoid, no logarithm: only differences of f mean something.
 
 **The sign** confuses everyone. loss_D = E f(G(z)) − E f(x) is what D minimises: it lies below 0 and rises
 towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0 and *falls*.
 loss_G has no meaning of its own, as f floats up and down.
 
-**Why D has no BatchNorm.** With real and generated images in two batches BatchNorm gives every unit a the
-same mean and variance in both. The last layer then sees no shift at all, only the shape of each unit's
-distribution: 0.4 Σ w (E|a| real − E|a| fake) for LeakyReLU 0.2. (dcgan.py's D may be blind to a shift: its
-loss is not read as a distance.) Here D only subtracts, from the second layer on, a unit's mean over the
-*real* images, for both kinds (`Centre`). Given the data, f(x) depends on x alone, and the clipped weights
-alone bound K. The last hidden layer takes |a|: how far an image is from the data's mean, to both sides. (The
-authors' code has BatchNorm, and clips its scale too, as all parameters: that bounds f's values, but K depends
-on the batch. With it these networks drew better digits, and the estimate said nothing: docs/LOG.md.)
+**Why D has no BatchNorm.** With real and generated images in two batches, BatchNorm makes the mean of each
+unit's value `a` alike in both. LeakyReLU 0.2 is 0.6 a + 0.4 |a|: so the last layer, weights w, sees no shift,
+only 0.4 Σ w (E|a| real − E|a| fake). (dcgan.py's D may be blind to a shift: its loss is not read as a
+distance.) Here D only subtracts, from the second layer on, a unit's mean over the *real* images, for both
+kinds (`Centre`); with no normalisation small runs drew no digits. Given the data, f(x) depends on x alone,
+and the clipped weights alone bound K. The last hidden layer takes |a|, the distance from that mean. (In the
+authors' code BatchNorm's scale is clipped too: f's values are bounded, but K depends on the batch. With it
+these networks drew better digits, and the estimate said nothing: docs/LOG.md.)
 
 **What to look for.** `wasserstein` in curves.png rises while D grows, then falls while the digits get better.
 (The paper trains D well before each step of G; here D grows meanwhile: docs/two-diffs.md.) Clipping is, in
@@ -44,7 +45,7 @@ Departures from the paper, for digits on a laptop in minutes
     n_critic        5; in their code 100 in the first 25     1: more steps of G in the same time; the
                     steps and in every 500th                 estimate lags behind
     c               0.01                                     0.05
-    RMSProp         5e-5 for both; decay 0.99 in their code  G 4e-3, D 1e-3, decay 0.9: D follows G quickly
+    RMSProp         5e-5 (Adam: unstable at times); 0.99     G 4e-3, D 1e-3, decay 0.9: D follows G quickly
     networks        of DCGAN, 64 px                          of dcgan.py; in D Centre, not BatchNorm, and |a|
     initial weights N(0, 0.02²)                              N(0, 0.1²)
     z               100 numbers                              64 numbers from U(−1, 1), as in all lessons
@@ -148,8 +149,8 @@ class Generator(nn.Module):
 
 class Centre(nn.Module):
     """Subtracts from each channel or unit its mean over real images: in train mode that of the batch at hand, which
-    must be real, in eval mode the same once more. So in D's step real and generated images meet one and the same f;
-    in G's step the means are one update of D old."""
+    must be real, in eval mode the same once more. So in D's step real and generated images meet one and the same f,
+    and its gradient passes through the means. In G's step they are constants, one update of D old."""
 
     def __init__(self) -> None:
         super().__init__()

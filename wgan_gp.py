@@ -8,11 +8,11 @@ Read wgan.py first: what the critic f estimates, and the signs of the losses, ar
 **What clipping costs.** Clipped weights make D Lipschitz, but push it towards a simple function (figure 1a of
 the paper; without normalisation most weights end at ±c, figure 1b). See it: python -m ideas.wgan_gp
 
-**What is known of the best critic.** f is 1-Lipschitz if its gradient has norm 1 or less everywhere. Of the
-best one we know more (proposition 1): move the samples onto the data at the least cost. On the straight line
-of each move the gradient of f has norm 1. These lines are unknown. So the paper takes random pairs of an
-image and a sample, and asks for a norm of 1 at a random place between the two. There the best f only needs 1
-or less. That it works all the same is what the paper found, not proved.
+**What is known of the best critic.** f is 1-Lipschitz if its gradient has norm 1 or less everywhere. The best
+has norm 1 (proposition 1) on the straight lines along which the cheapest transport, that of W, moves samples
+to the data. These lines are unknown. So the paper takes random pairs of an image and a sample, and asks for
+a norm of 1 at a random place between the two, where the best f may well have less. That this works all the
+same the paper found, but did not prove.
 
     D: minimise  E D(G(z)) − E D(x) + λ E (‖∇D(x̂)‖₂ − 1)²     formula (3); λ is 10
     x̂ = ε x + (1 − ε) G(z),   ε ~ U(0, 1)                     one number for each pair
@@ -30,9 +30,9 @@ gradients on digits have a norm near 2. From N(0, 0.02²), as in dcgan.py, it wo
 some steps to grow. (In larger networks it starts higher, and the penalty brings it down.) G's weights are
 drawn in the same way.
 
-**What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. `wasserstein` is E D(x) − E D(G(z)),
-without the penalty (so it is not −loss_D). It falls steeply while the first digits appear, then slowly.
-docs/two-diffs.md shows how well it follows the samples. All games in one plane: python -m ideas.plane
+**What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. So `wasserstein`, E D(x) − E D(G(z))
+without the penalty (it is not −loss_D), has the scale of W. It falls steeply while the first digits appear,
+then slowly. docs/two-diffs.md shows how well it follows the samples. All in one plane: python -m ideas.plane
 
 Departures from the paper, for digits on a laptop in two minutes
                     the paper                                    here

@@ -5,17 +5,19 @@ python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same,
 python -m benchmarks.figures long out/long           docs/long.png: the same, of runs four times as long
 python -m benchmarks.figures twins out/seeds         docs/twins.png: D's estimate and FID in dcgan, wgan, wgan_gp
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
+python -m benchmarks.figures judge out/seeds         docs/judge.png: began.py's errors, and what D makes of images
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
-python -m benchmarks.figures pictograms out/emoji    docs/pictograms.png: real images, and samples of each run
-python -m benchmarks.figures pictograms-64 out/emoji64
-                                                     docs/pictograms-64.png: the same, of runs at 64 px
+python -m benchmarks.figures faces out/faces         docs/faces.png: real images, and samples of each run; the same for
+                                                     faces-64, faces-gamma, pictograms, pictograms-64 and their runs
 """
 
 import csv
 import importlib
+import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -40,9 +42,13 @@ Kind = Literal[
     "long",
     "twins",
     "divergences",
+    "judge",
     "gamma",
     "exercises",
     "health",
+    "faces",
+    "faces-64",
+    "faces-gamma",
     "pictograms",
     "pictograms-64",
 ]
@@ -55,9 +61,10 @@ class Options:
     kind: Annotated[Kind, tyro.conf.Positional]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
-    """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, long, twins: of SCRIPT-0; divergences:
-    of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and LESSON-NUMBER;
-    health: of three runs of began_conv.py; pictograms: of all SCRIPT-SEED."""
+    """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, long, twins, judge: of SCRIPT-0;
+    divergences: of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and
+    LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms: of all SCRIPT-SEED; faces-gamma: of all
+    began_conv-gamma-NUMBER-0."""
 
 
 def samples(run: Path, count: int, columns: int):
@@ -135,6 +142,26 @@ def a_row_each(pictures: dict[str, Image.Image]) -> Figure:
     return figure
 
 
+def judge(runs: Path) -> Figure:
+    run = common.load(runs / "began-0")
+    saved = {int(path.stem): path for path in sorted((run.folder / "reconstructions").glob("*.png"))}
+    if not {100, 2000} <= saved.keys():
+        raise UserError(f"{run.folder} holds no reconstructions of steps 100 and 2000")
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    table = figure.subplots(2, 2)
+    axes, pictures = table[0, 0], (table[0, 1], table[1, 0], table[1, 1])
+    for name, label, style in (("L_real", "L(x)", "C0"), ("L_fake", "L(G(z))", "C1--"), ("k", "k", "C2:")):
+        axes.plot(run.log["step"], run.log[name], style, label=label)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("step")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    for axes, step in zip(pictures, (100, 2000, max(saved))):
+        show(axes, Image.open(saved[step]), f"step {step}: x, D(x), G(z), D(G(z))")
+    return figure
+
+
 def gamma(runs: Path) -> Figure:
     found = sorted(runs.glob("gamma-*"))
     if not found:
@@ -144,7 +171,7 @@ def gamma(runs: Path) -> Figure:
     )
 
 
-def pictograms(runs: Path) -> Figure:
+def beside_real(runs: Path) -> Figure:
     found = sorted(runs.glob("*-[0-9]"))
     if not found:
         raise UserError(f"{runs} holds no runs that are called SCRIPT-SEED")
@@ -153,16 +180,19 @@ def pictograms(runs: Path) -> Figure:
     columns, count = (16, 48) if hp["image_size"] < 64 else (12, 24)
     pictures = {"real images": common.grid(drawn(real, count), columns)}
     for run in found:
-        script, seed = run.name.rsplit("-", 1)
-        pictures[f"{script}.py, seed {seed}"] = samples(run, count, columns)
+        script, *changed, seed = run.name.split("-")
+        title = f"{script}.py, " + (" ".join(changed) if changed else f"seed {seed}")
+        pictures[title] = samples(run, count, columns)
     return a_row_each(pictures)
 
 
 def exercises(runs: Path, lesson: str) -> Figure:
     found = sorted(runs.glob(f"{lesson}-[0-9]"))
+    section = Path("docs/exercises.md").read_text(encoding="utf-8").split(f"\n## {lesson}.py\n")[-1].split("\n## ")[0]
+    titles = {"0": "without a change", **dict(re.findall(r"^\*\*(\d)\. ([^*]+?)\.?\*\*", section, re.M))}
     figure = Figure(figsize=(2.4 * len(found), 2.65), layout="constrained")
     for axes, run in zip(figure.subplots(1, len(found), squeeze=False)[0], found):
-        show(axes, samples(run, 36, 6), "without a change" if run.name.endswith("-0") else f"change {run.name[-1]}")
+        show(axes, samples(run, 36, 6), textwrap.fill(titles.get(run.name[-1], run.name), 32))
     return figure
 
 
@@ -194,8 +224,9 @@ def health(runs: Path) -> Figure:
 @command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {f.__name__: f for f in (gallery, twins, divergences, gamma, health, pictograms)}
-    draw |= {"fashion": gallery, "long": gallery, "pictograms-64": pictograms}  # the same picture of other runs
+    draw = {f.__name__: f for f in (gallery, twins, divergences, judge, gamma, health)}
+    draw |= {"fashion": gallery, "long": gallery}  # the same picture of other runs
+    draw |= dict.fromkeys(("faces", "faces-64", "faces-gamma", "pictograms", "pictograms-64"), beside_real)
     if options.kind == "exercises":
         lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
         if not lessons:
