@@ -228,7 +228,7 @@ def weighted_jensen_shannon(pi: float) -> Divergence:
 
 
 def jeffreys_conjugate(t: Tensor) -> Tensor:
-    """f*(t) = w + 1/w + t − 2 with w = 1/u, w eʷ = e^{1−t} (Lambert's W). s = log w: eˢ + s = 1 − t, f* = e⁻ˢ − s − 1."""
+    """f*(t) = w + 1/w + t − 2, w = 1/u, w eʷ = e^{1−t} (Lambert). s = log w: eˢ + s = 1 − t, f* = e⁻ˢ − s − 1."""
     with torch.no_grad():
         s = torch.where(t < 0, (1 - t).clamp(min=1).log(), 1 - t)  # right of the solution: Newton falls onto it
         for _ in range(8):

@@ -21,6 +21,22 @@ def test_no_frames_make_no_animation(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_grid_that_cant_be_read_is_left_out_of_the_animation(tmp_path, capsys):
+    grids = {step: tmp_path / f"{step}.png" for step in (0, 10, 20)}
+    for step, path in grids.items():
+        Image.new("RGB", (58, 58), (step, 0, 0)).save(path)
+    whole = grids[0].read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"no picture"):
+        grids[10].write_bytes(damaged)
+        pictures.save_animation(grids, tmp_path / "training.gif")
+        assert Image.open(tmp_path / "training.gif").n_frames == 2
+        said = "".join(capsys.readouterr())
+        assert len(said.splitlines()) == 1
+        assert "10.png can't be read, so training.gif is without it" in said
+    pictures.save_animation({10: grids[10]}, tmp_path / "none.gif")
+    assert not (tmp_path / "none.gif").exists()
+
+
 def test_an_animation_shows_as_much_of_the_beginning_as_of_the_end(tmp_path):
     grids = {}
     for step in (0, 10, 20, 50, 100, *range(250, 15_001, 250)):

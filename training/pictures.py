@@ -82,14 +82,20 @@ def save_animation(grids: dict[int, Path], path: Path, most: int = 60) -> None:
     """A GIF of the grids, by step, each with its step above it. No grids: no file.
 
     G changes most at first: of steps 100 to 200 it shows as many as of 1000 to 2000, if they are there. It takes four
-    seconds, then the last one stays for two.
+    seconds, then the last one stays for two. A grid that can't be read is left out, in one line.
     """
     if not grids:
         return
     moments = np.geomspace(1, max(grids) + 1, most) - 1
     steps = sorted({min(grids, key=lambda step: abs(step - moment)) for moment in moments})
-    pictures = [with_title(Image.open(grids[step]), f"step {step:,}") for step in steps]
-    save_gif(pictures, path, [min(500, 4000 // len(steps))] * (len(steps) - 1) + [2000])
+    pictures = []
+    for step in steps:
+        try:
+            pictures.append(with_title(Image.open(grids[step]), f"step {step:,}"))
+        except Exception as error:  # the decoders raise nearly anything on a damaged file
+            say(f"{grids[step]} can't be read, so {path.name} is without it: {first_line(error)}")
+    if pictures:
+        save_gif(pictures, path, [min(500, 4000 // len(pictures))] * (len(pictures) - 1) + [2000])
 
 
 def with_title(picture: Image.Image, title: str) -> Image.Image:
