@@ -13,7 +13,7 @@ is divided by L(x).
                 pairs of 3×3 convolutions with ELU, and upsampling between the pairs
     D           encoder and decoder; G is a decoder alone, its code is the noise z. No dropout in either
 
-A D this deep is a strong player: with unbounded outputs a k of 0.01 (began.py ends at 0.8) made L(G(z))
+With unbounded outputs −k·L(G(z)) has no lower bound: a k of 0.01 (began.py ends at 0.8) made L(G(z))
 explode. So the outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it
 first learns to draw alone. The defaults are for small colour images; digits want another γ and a smaller D.
 

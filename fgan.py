@@ -6,7 +6,7 @@ Minimization*, https://arxiv.org/abs/1606.00709
 An example: f(u) = u log u, the row `kl`. Where data are twice as dense as samples, u = 2 and f(u) is 1.39.
 The tangent of f with slope t is u t − e^{t−1}, nowhere above f. At u = 2 that with t = 1 has the height 1.00,
 that with t = f'(2) = 1.69 the height 1.39. So the best t gives f(u). With u = p(x)/q(x), the densities of the
-data P and of the samples Q:
+data P and of the samples Q (q > 0 where p > 0):
 
     D_f(P‖Q) = E_Q[f(u)] ≥ f(1)                        f convex (Jensen); f(1) = 0 in each row but `gan`
     f*(t)    = sup_u { u t − f(u) }                    the *conjugate*: u t − f*(t) is the tangent
@@ -26,8 +26,8 @@ where V says "generated". At V's best this lowers another divergence: for `kl` K
 **V is K-Lipschitz.** Images of data and samples hardly overlap: D_f is as large as it can be (or infinite),
 and the best V has no slope that would teach G. So the network D is kept near 1-Lipschitz by the penalty of
 wgan_gp.py, and V = asinh(K·D), which is K·D near 0 and ±log|2K·D| far from it. An exponential of V then grows
-only as D, less than the penalty. (alpha: as D^{α/(1−α)} for α in (½, 1), too fast near 1.) The bound is then
-a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
+only as D, less than the penalty. (alpha: as D^{α/(1−α)} for α in (½, 1), from 0.65 too fast.) The bound is
+then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
 
 What a row is known for when Q can't match P (more: docs/divergences.md). See it: python -m ideas.fgan
     kl, pearson_chi2         punish q ≈ 0 where p > 0: Q covers all modes (peaks of p) and the gaps between
@@ -37,11 +37,11 @@ What to look for: `bound` in curves.png is F; at f(1) (0, but −log 4 for `gan`
 
 Departures from the paper's MNIST experiment (section 4 and its appendix)
                       the paper             here
-    V                 fully connected       asinh(K·D), K 0.2, with D and penalty of wgan_gp.py
+    G, V              fully connected       G of dcgan.py; V = asinh(K·D), K 0.2, D and penalty of wgan_gp.py
     steps             both players at once  V, then G: digits appear much earlier (docs/LOG.md)
-    G's objective     practical (3.2)       minimax: the row's own D_f; V is near 0, so no weight vanishes
+    G's objective     practical (3.2)       minimax: it lowers the bound; for small K no weight vanishes
     batch, Adam       4096; 2e-4, β₁ 0.5    64; 2e-3, β₁ 0, as wgan_gp.py; samples from the EMA of G
-The paper's own constants, on these networks:
+The paper's own constants, on these networks, with V = asinh(D), V first:
     python fgan.py --divergence kl --generator-objective practical --z-dim 100 --batch-size 4096 --lr-G 2e-4 \
         --lr-D 2e-4 --betas 0.5 0.999 --ema 0 --K 1 --lambda-gp 0
 
@@ -74,7 +74,7 @@ class Hyperparameters(common.Options):
     """f: total_variation, kl, reverse_kl, pearson_chi2, neyman_chi2, squared_hellinger, jeffreys, jensen_shannon,
     gan, alpha or jensen_shannon_weighted."""
     alpha: float = 0.5
-    """α of the divergence alpha: not 0 or 1 (their limits are reverse_kl and kl), nor a little below 1."""
+    """α of the divergence alpha: not 0 or 1 (their limits are reverse_kl and kl), nor in about (0.65, 1)."""
     pi: float = 0.3
     """π of the divergence jensen_shannon_weighted, the weight of the data: in (0, 1)."""
     generator_objective: Literal["minimax", "practical"] = "minimax"

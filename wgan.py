@@ -12,7 +12,7 @@ it is the least work that turns Q into P, mass times distance. See it: python -m
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
 the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y:
-then mass that moves by a way w changes E f by at most K·w. A network f (the paper's *critic*; `D` here as in
+then a mass m that moves by w changes E f by at most K·m·w. A network f (the paper's *critic*; `D` here as in
 all lessons) learns to show a large difference. Clipping its weights to [−c, c] after each update bounds the
 slope of each layer, so all f that D can become share one K, unknown:
 
@@ -30,13 +30,13 @@ loss_G has no meaning of its own, as f floats up and down.
 unit's value `a` alike in both. LeakyReLU 0.2 is 0.6 a + 0.4 |a|: so the last layer, weights w, sees no shift,
 only 0.4 Σ w (E|a| real − E|a| fake). (dcgan.py's D may be blind to a shift: its loss is not read as a
 distance.) Here D only subtracts, from the second layer on, a unit's mean over the *real* images, for both
-kinds (`Centre`); with no normalisation small runs drew no digits. Given the data, f(x) depends on x alone,
-and the clipped weights alone bound K. The last hidden layer takes |a|, the distance from that mean. (In the
-authors' code BatchNorm's scale is clipped too: f's values are bounded, but K depends on the batch. With it
-these networks drew better digits, and the estimate said nothing: docs/LOG.md.)
+kinds (`Centre`); with no normalisation small runs drew no digits. Given the real batch, f(x) depends on x
+alone, and the clipped weights alone bound K. The last hidden layer takes |a|, the distance from that mean.
+(In the authors' code BatchNorm's scale is clipped too: f's values are bounded, but K depends on the batch.
+With it these networks drew better digits, and the estimate hardly moved: docs/LOG.md.)
 
-**What to look for.** `wasserstein` in curves.png rises while D grows, then falls while the digits get better.
-(The paper trains D well before each step of G; here D grows meanwhile: docs/two-diffs.md.) Clipping is, in
+**What to look for.** `wasserstein` in curves.png rises while D learns, then falls as the digits get better.
+(The paper trains D well before each step of G; here D learns meanwhile: docs/two-diffs.md.) Clipping is, in
 the paper's words, "a clearly terrible way to enforce a Lipschitz constraint": too large a c and D takes long
 to train, too small a one and its gradients vanish layer by layer. wgan_gp.py has another way.
 
@@ -45,10 +45,10 @@ Departures from the paper, for digits on a laptop in minutes
     n_critic        5; in their code 100 in the first 25     1: more steps of G in the same time; the
                     steps and in every 500th                 estimate lags behind
     c               0.01                                     0.05
-    RMSProp         5e-5 (Adam: unstable at times); 0.99     G 4e-3, D 1e-3, decay 0.9: D follows G quickly
+    RMSProp         5e-5 for both; decay 0.99 in their code  G 4e-3, D 1e-3, decay 0.9: D follows G quickly
     networks        of DCGAN, 64 px                          of dcgan.py; in D Centre, not BatchNorm, and |a|
     initial weights N(0, 0.02²)                              N(0, 0.1²)
-    z               100 numbers                              64 numbers from U(−1, 1), as in all lessons
+    z               100 numbers; normal in their code        64 numbers from U(−1, 1), as in all lessons
     samples from    G                                        the exponential moving average of G's weights
 The paper's own constants, on these networks:
     python wgan.py --n-critic 5 --c 0.01 --lr-G 5e-5 --lr-D 5e-5 --decay 0.99 --batch-size 64 --z-dim 100 \

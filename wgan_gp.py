@@ -31,8 +31,8 @@ some steps to grow. (In larger networks it starts higher, and the penalty brings
 drawn in the same way.
 
 **What to look for.** `gradient_norm`, the mean of ‖∇D(x̂)‖: near 1. So `wasserstein`, E D(x) − E D(G(z))
-without the penalty (it is not −loss_D), has the scale of W. It falls steeply while the first digits appear,
-then slowly. docs/two-diffs.md shows how well it follows the samples. All in one plane: python -m ideas.plane
+without the penalty (not −loss_D), is at most about W, and may be far below. It falls steeply while the first
+digits appear, then slowly: docs/two-diffs.md. All games in one plane: python -m ideas.plane
 
 Departures from the paper, for digits on a laptop in two minutes
                     the paper                                    here
