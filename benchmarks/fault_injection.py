@@ -142,11 +142,12 @@ def train() -> None:
 RUN = {"--data": "pics", "--image-size": 8, "--data-dir": "kept", "--out": "run", "--batch-size": 8, "--device": "cpu"}
 RUN |= {"--width": 4, "--hidden": 8} | dict.fromkeys(("--sample-every", "--log-every", "--checkpoint-every"), 2)
 RUN = [str(word) for pair in RUN.items() for word in pair]
+KEPT = ["--data-dir", "kept"]
 PROGRAMS = {
     "a run": (train, ["fgan.py", *RUN, "--steps", "4"]),
     "its continuation": (train, ["fgan.py", *RUN, "--steps", "8", "--resume"]),
     "its samples": (train, ["fgan.py", *RUN, "--sample", "4"]),
-    "an evaluation": (evaluate.main, ["evaluate.py", "run", "--samples", "100", "--data-dir", "kept", "--table", "t.csv"]),
+    "an evaluation": (evaluate.main, ["evaluate.py", "run", "--samples", "100", *KEPT, "--table", "t.csv"]),
 }
 
 

@@ -82,10 +82,10 @@ def show(axes, picture, title: str) -> None:
 
 
 def gallery(runs: Path) -> Figure:
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    for axes, script in zip(figure.subplots(5, 1), ("dcgan", "wgan", "wgan_gp", "fgan", "began")):
-        show(axes, samples(runs / f"{script}-0", 32, 16), f"{script}.py")
-    return figure
+    scripts = [s for s in ("dcgan", "wgan", "wgan_gp", "fgan", "began") if (runs / f"{s}-0").is_dir()]
+    if not scripts:
+        raise UserError(f"{runs} holds no runs that are called SCRIPT-0")
+    return a_row_each({f"{script}.py": samples(runs / f"{script}-0", 32, 16) for script in scripts})
 
 
 def twins(runs: Path) -> Figure:

@@ -68,7 +68,7 @@ def refuse_names_of_elsewhere(names: set[str]) -> None:
             raise ValueError(f"{word}: here it is {' and '.join(ours)} (--help says what each flag means)")
 
 
-FIELD = re.compile(r'^    (?:# (.+)|(\w+): .+\n    """([^"]*)""")$', re.M)  # a heading, or a name and its meaning
+FIELD = re.compile(r'^    (?:# (.+)|(\w+): .+\n    """([\s\S]*?)""")$', re.M)  # a heading, or a name and its meaning
 
 
 def by_heading(Options: type) -> dict[str, type]:
