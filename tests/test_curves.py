@@ -20,7 +20,7 @@ def test_names_that_agree_share_a_panel(tmp_path):
     heights = []
     for names in (("loss_D", "loss_G"), ("M", "k", "L_real", "L_fake"), ("a", "b", "c", "d", "e_1", "e_2")):
         columns = {name: np.sin(np.arange(len(steps)) + i) for i, name in enumerate(names)}
-        log.save_curves(steps, columns, tmp_path / "curves.png")
+        log.save_curves(steps, columns, tmp_path / "curves.png", {})
         picture = np.asarray(Image.open(tmp_path / "curves.png").convert("L"))
         heights.append((picture.shape[0] - 40) / 260)
         assert picture.std() > 10
@@ -36,13 +36,13 @@ def test_a_reference_is_one_dashed_line(monkeypatch, tmp_path):
     drawn = []
     monkeypatch.setattr(Axes, "plot", lambda axes, steps, values, *style, **keywords: drawn.append((style, keywords)))
     monkeypatch.setattr(Axes, "legend", lambda *_, **keywords: None)
-    log.save_curves([1, 2], {"D_real": [0.4, 0.6], "D_target": [0.5, 0.5]}, tmp_path / "curves.png")
+    log.save_curves([1, 2], {"D_real": [0.4, 0.6], "D_target": [0.5, 0.5]}, tmp_path / "curves.png", {})
     assert [keywords.get("label") for _, keywords in drawn] == [None, "D_real", "D_target"]
     assert [style for style, _ in drawn] == [(), (), ("--",)]
 
 
 def test_one_row_of_the_log_is_enough(tmp_path):
-    log.save_curves([50], {"M": [1.0]}, tmp_path / "curves.png")
+    log.save_curves([50], {"M": [1.0]}, tmp_path / "curves.png", {})
     assert Image.open(tmp_path / "curves.png").size == (1100, 300)
 
 

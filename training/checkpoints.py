@@ -167,9 +167,7 @@ def read_checkpoint(folder: Path, script: str | None) -> dict:
     if "G_average" in checkpoint["networks"]:
         raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
     if script is not None and checkpoint["script"] != script:
-        raise UserError(
-            f"{path} was written by {checkpoint['script']}.py, not {script}.py: name another folder with --out"
-        )
+        raise UserError(f"{path} was written by {checkpoint['script']}.py, not {script}.py: give another --out")
     return checkpoint
 
 

@@ -16,9 +16,7 @@ from training.processes import mean_over_processes, rank
 from training.terminal import say
 
 
-def save_curves(
-    steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path, points: dict | None = None
-) -> None:
+def save_curves(steps: Sequence[int], columns: dict[str, Sequence[float]], path: Path, points: dict) -> None:
     """A picture of the log: pale as logged, dark smoothed over 5 % of the run.
 
     Values whose names agree up to the first underscore, such as loss_D and loss_G, share a panel. One whose name ends
@@ -30,7 +28,7 @@ def save_curves(
     panels: dict[str, list[str]] = {}
     for name in columns:
         panels.setdefault(name.split("_")[0], []).append(name)
-    points = {name: point for name, point in (points or {}).items() if point[0]}
+    points = {name: point for name, point in points.items() if point[0]}
     count = len(panels) + len(points)
     rows = math.ceil(count / 2)
     height = 0.4 + 2.6 * rows

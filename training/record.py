@@ -175,9 +175,8 @@ class Record:
         if rank() > 0:
             return
         save_picture(self.show(), self.folder / "samples.png")
-        grids = {int(p.stem): p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal()}
-        grids = {done: path for done, path in grids.items() if done <= step}
-        save_animation(grids, self.folder / "training.gif")
+        grids = [p for p in (self.folder / "samples").glob("*.png") if p.stem.isdecimal() and int(p.stem) <= step]
+        save_animation({int(p.stem): p for p in grids}, self.folder / "training.gif")
         numbers = self.log.latest()
         if self.board is not None:
             self.board.end(numbers)
