@@ -6,13 +6,13 @@ python -m benchmarks.figures long out/long           docs/long.png: the same, of
 python -m benchmarks.figures twins out/seeds         docs/twins.png: D's estimate and FID in dcgan, wgan, wgan_gp
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures judge out/seeds         docs/judge.png: began.py's errors, and what D makes of images
-python -m benchmarks.figures frontier out/frontier   docs/frontier.png: FID over L(x) of runs of BEGAN called NAME-k-K
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
-python -m benchmarks.figures faces out/faces         docs/faces.png: real images, and samples of each run; the same for
-                                                     faces-64, faces-gamma, pictograms, pictograms-64 and their runs
+python -m benchmarks.figures faces out/faces         docs/faces.png: real images, and samples of each run
+python -m benchmarks.figures pictograms-64 out/emoji64
+                                                     docs/pictograms-64.png: the same, of runs at 64 px
 """
 
 import re
@@ -27,7 +27,7 @@ from PIL import Image
 
 import common
 from benchmarks.measuring import command
-from benchmarks.plots import divergences, frontier, health, judge, samples, show, twins
+from benchmarks.plots import divergences, health, judge, samples, show, twins
 from evaluation.reference import drawn
 from training.checkpoints import read_checkpoint
 from training.files import UserError
@@ -40,14 +40,10 @@ Kind = Literal[
     "twins",
     "divergences",
     "judge",
-    "frontier",
     "gamma",
     "exercises",
     "health",
     "faces",
-    "faces-64",
-    "faces-gamma",
-    "pictograms",
     "pictograms-64",
 ]
 
@@ -61,8 +57,8 @@ class Options:
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, long, twins, judge: of SCRIPT-0;
     divergences: of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and
-    LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms: of all SCRIPT-SEED; faces-gamma: of all
-    began_conv-gamma-NUMBER-0; frontier: of all NAME-k-NUMBER."""
+    LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms-64: of all SCRIPT-SEED or
+    SCRIPT-FLAG-VALUE-SEED."""
 
 
 def gallery(runs: Path) -> Figure:
@@ -106,20 +102,21 @@ def beside_real(runs: Path) -> Figure:
 
 def exercises(runs: Path, lesson: str) -> Figure:
     found = sorted(runs.glob(f"{lesson}-[0-9]"))
-    section = Path("docs/exercises.md").read_text(encoding="utf-8").split(f"\n## {lesson}.py\n")[-1].split("\n## ")[0]
+    page = (Path(__file__).parents[1] / "docs/exercises.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {lesson}.py\n")[-1].split("\n## ")[0]
     titles = {"0": "without a change", **dict(re.findall(r"^\*\*(\d)\. ([^*]+?)\.?\*\*", section, re.M))}
     figure = Figure(figsize=(2.4 * len(found), 2.65), layout="constrained")
     for axes, run in zip(figure.subplots(1, len(found), squeeze=False)[0], found):
-        show(axes, samples(run, 36, 6), textwrap.fill(titles.get(run.name[-1], run.name), 32))
+        show(axes, samples(run, 36, 6), textwrap.fill(titles.get(run.name[-1], run.name), 26))
     return figure
 
 
 @command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {f.__name__: f for f in (gallery, twins, divergences, judge, frontier, gamma, health)}
+    draw = {f.__name__: f for f in (gallery, twins, divergences, judge, gamma, health)}
     draw |= {"fashion": gallery, "long": gallery}  # the same picture of other runs
-    draw |= dict.fromkeys(("faces", "faces-64", "faces-gamma", "pictograms", "pictograms-64"), beside_real)
+    draw |= dict.fromkeys(("faces", "pictograms-64"), beside_real)
     if options.kind == "exercises":
         lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
         if not lessons:

@@ -14,7 +14,6 @@ from PIL import Image
 import common
 import fgan
 from benchmarks.correlation import estimate_and_fid
-from evaluation.curve import FILE, read_points
 from training.checkpoints import load_generator, read_checkpoint
 from training.files import UserError
 
@@ -96,29 +95,6 @@ def judge(runs: Path) -> Figure:
     axes.grid(alpha=0.3)
     for axes, step in zip(pictures, (100, 2000, max(saved))):
         show(axes, Image.open(saved[step]), f"step {step}: x, D(x), G(z), D(G(z))")
-    return figure
-
-
-def frontier(runs: Path) -> Figure:
-    found = [run for run in sorted(runs.glob("*-k-*")) if (run / FILE).exists()]
-    if not found:
-        raise UserError(f"{runs} holds no runs with --fid-every that are called NAME-k-K")
-    families: dict[str, list[tuple[float, float, str]]] = {}
-    for folder in found:
-        name, k = folder.name.rsplit("-k-", 1)
-        run, late = common.load(folder), slice(-10, None)
-        L_real = sum(run.log["L_real"][late]) / len(run.log["L_real"][late])
-        families.setdefault(name, []).append((L_real, read_points(folder / FILE)["fid"][1][-1], k))
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    for (name, points), marker in zip(families.items(), "osD^v<>PX*"):
-        axes.plot(*zip(*[point[:2] for point in points]), marker=marker, label=name)
-        for L_real, fid, k in points:
-            axes.annotate(f" {k}", (L_real, fid), fontsize=8)
-    axes.set(xscale="log", yscale="log", xlabel="L(x): how badly D draws real digits", ylabel="FID ↓")
-    axes.axvline(0.27, color="gray", linestyle=":", label="the mean digit for all")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
     return figure
 
 
