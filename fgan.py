@@ -49,6 +49,7 @@ Run it:     python fgan.py --divergence kl
 Compare:    python -m benchmarks.diff dcgan fgan; python -m benchmarks.diff wgan_gp fgan
 Exercises:  docs/exercises.md
 Measured (full MNIST, ten seeds of `gan`): ten classes every time, FID 6.5 ± 0.8 by our own small classifier.
+The other ten rows, one run each: ten classes, FID 5.6 to 7.7.
 """
 
 import math
@@ -291,9 +292,7 @@ def train(hp: Hyperparameters) -> common.Result:
     hp = run.hp  # a copy that knows the size of the images
     row = choose_divergence(hp)
     if (start := row.composite(torch.zeros(())).item()) > 20:
-        common.say(
-            f"f*(g_f(0)) is {start:.3g}: V's loss starts too steep for the penalty; take α ½ or less, or above 1"
-        )
+        common.say(f"f*(g_f(0)) is {start:.3g}: V's loss is too steep for the penalty; take α 0.65 or less, or above 1")
     G, D = Generator(hp).to(run.device), Discriminator(hp).to(run.device)
     ema = common.EMA(G, hp.ema)
     opt_G, opt_D = (optim.Adam(net.parameters(), lr, hp.betas, fused=True) for net, lr in ((G, hp.lr_G), (D, hp.lr_D)))
