@@ -71,7 +71,7 @@ import common
 
 @dataclass(kw_only=True)
 class Hyperparameters(common.Options):
-    """Change a default here, or give it as a flag: python began_conv.py --gamma 0.9."""
+    """Change a default here, or give it as a flag: python began_conv.py --gamma 0.7."""
 
     # The game
     gamma: float = 0.9
