@@ -27,7 +27,8 @@ where V says "generated". At V's best this lowers another divergence: for `kl` K
 and the best V has no slope that would teach G. So the network D is kept near 1-Lipschitz by the penalty of
 wgan_gp.py, and V = asinh(K·D), which is K·D near 0 and ±log|2K·D| far from it. An exponential of V then grows
 only as D, less than the penalty. (alpha: as D^{α/(1−α)} for α in (½, 1), from 0.65 too fast.) The bound is
-then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
+then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py. So with
+K = 0.2 the rows draw much alike, and with a large K each is itself, but hard to train: --K is the dial.
 
 What a row is known for when Q can't match P (more: docs/divergences.md). See it: python -m ideas.fgan
     kl, pearson_chi2         punish q ≈ 0 where p > 0: Q covers all modes (peaks of p) and the gaps between
