@@ -165,7 +165,7 @@ def inject(start: Path, program: str, kind: str, fails: int) -> tuple[int, str]:
                 code, line = run_once(*PROGRAMS[program])
         except Exception as error:  # what would be a traceback
             return disk.count, f"{type(error).__name__}: {error}"
-        if code not in (0, 1) or (code and not fails) or (code and not line.startswith(("fgan.py", "evaluate.py"))):
+        if code and (code != 1 or not fails or not line.startswith(("fgan.py", "evaluate.py"))):
             return disk.count, f"exit code {code}, {line!r}"
         after = step_of(folder)
         if after < before:
