@@ -1,8 +1,6 @@
 """The pictures that README and docs show, from finished runs. (Those of docs/ideas.md: python -m ideas.gan and so on.)
 
 python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of samples of every script, seed 0
-python -m benchmarks.figures fashion out/fashion     docs/fashion.png: the same, of runs with --data fashion-mnist
-python -m benchmarks.figures long out/long           docs/long.png: the same, of runs four times as long
 python -m benchmarks.figures twins out/seeds         docs/twins.png: D's estimate and FID in dcgan, wgan, wgan_gp
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures judge out/seeds         docs/judge.png: began.py's errors, and what D makes of images
@@ -35,8 +33,6 @@ from training.terminal import read_flags
 
 Kind = Literal[
     "gallery",
-    "fashion",
-    "long",
     "twins",
     "divergences",
     "judge",
@@ -55,7 +51,7 @@ class Options:
     kind: Annotated[Kind, tyro.conf.Positional]
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
-    """Folder of the runs, as evaluate.py --seeds makes them. gallery, fashion, long, twins, judge: of SCRIPT-0;
+    """Folder of the runs, as evaluate.py --seeds makes them. gallery, twins, judge: of SCRIPT-0;
     divergences: of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and
     LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms-64: of all SCRIPT-SEED or
     SCRIPT-FLAG-VALUE-SEED."""
@@ -115,7 +111,6 @@ def exercises(runs: Path, lesson: str) -> Figure:
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
     draw = {f.__name__: f for f in (gallery, twins, divergences, judge, gamma, health)}
-    draw |= {"fashion": gallery, "long": gallery}  # the same picture of other runs
     draw |= dict.fromkeys(("faces", "pictograms-64"), beside_real)
     if options.kind == "exercises":
         lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
