@@ -4,6 +4,7 @@ python -m benchmarks.figures gallery out/seeds       docs/gallery.png: a row of 
 python -m benchmarks.figures twins out/seeds         docs/twins.png: D's estimate and FID in dcgan, wgan, wgan_gp
 python -m benchmarks.figures divergences out/div     docs/divergences.png: f, g_f, f*∘g_f and samples of each divergence
 python -m benchmarks.figures judge out/seeds         docs/judge.png: began.py's errors, and what D makes of images
+python -m benchmarks.figures frontier out/frontier   docs/frontier.png: FID over began.py's L(x), with k held still
 python -m benchmarks.figures gamma out               docs/gamma.png: samples for each γ, from out/gamma-γ/began-0
 python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: samples of the runs LESSON-0, LESSON-1 …
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
@@ -25,7 +26,7 @@ from PIL import Image
 
 import common
 from benchmarks.measuring import command
-from benchmarks.plots import divergences, health, judge, samples, show, twins
+from benchmarks.plots import divergences, frontier, health, judge, samples, show, twins
 from evaluation.reference import drawn
 from training.checkpoints import read_checkpoint
 from training.files import UserError
@@ -36,6 +37,7 @@ Kind = Literal[
     "twins",
     "divergences",
     "judge",
+    "frontier",
     "gamma",
     "exercises",
     "health",
@@ -52,9 +54,9 @@ class Options:
     """What it shows."""
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, twins, judge: of SCRIPT-0;
-    divergences: of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; exercises: LESSON-0 (the default) and
-    LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms-64: of all SCRIPT-SEED or
-    SCRIPT-FLAG-VALUE-SEED."""
+    divergences: of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; frontier: of all with --fid-every;
+    exercises: LESSON-0 (the default) and LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms-64:
+    of all SCRIPT-SEED or SCRIPT-FLAG-VALUE-SEED."""
 
 
 def gallery(runs: Path) -> Figure:
@@ -110,7 +112,7 @@ def exercises(runs: Path, lesson: str) -> Figure:
 @command
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
-    draw = {f.__name__: f for f in (gallery, twins, divergences, judge, gamma, health)}
+    draw = {f.__name__: f for f in (gallery, twins, divergences, judge, frontier, gamma, health)}
     draw |= dict.fromkeys(("faces", "pictograms-64"), beside_real)
     if options.kind == "exercises":
         lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})

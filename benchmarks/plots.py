@@ -16,6 +16,7 @@ import fgan
 from benchmarks.correlation import estimate_and_fid
 from training.checkpoints import load_generator, read_checkpoint
 from training.files import UserError
+from training.log import columns
 
 
 def samples(run: Path, count: int, columns: int):
@@ -95,6 +96,36 @@ def judge(runs: Path) -> Figure:
     axes.grid(alpha=0.3)
     for axes, step in zip(pictures, (100, 2000, max(saved))):
         show(axes, Image.open(saved[step]), f"step {step}: x, D(x), G(z), D(G(z))")
+    return figure
+
+
+def frontier(runs: Path) -> Figure:
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes, found = figure.subplots(), {}
+    for fids in sorted(runs.glob("*/fid.csv")):
+        checkpoint = read_checkpoint(fids.parent, None)
+        row = columns(checkpoint["log"], checkpoint["step"])
+        if "k" not in row:
+            continue
+        fid = float(fids.read_text(encoding="utf-8").split()[-1].split(",")[1])
+        found.setdefault(checkpoint["script"], []).append((row["k"][-1], min(row["L_real"][-1], 1.0), fid))
+    if not found:
+        raise UserError(f"{runs} holds no runs of began.py with --fid-every")
+    for script, points in found.items():
+        k, L_real, fid = zip(*sorted(points))
+        axes.loglog(L_real, fid, "o-", label=f"{script}.py")
+        for each in zip(k, L_real, fid):
+            axes.annotate(f"{each[0]:.2g}", each[1:], (5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xlabel("L(x), how badly D draws real digits (1: 1 or more)")
+    axes.set_ylabel("FID of 2,000 samples")
+    for axis, ticks in ((axes.xaxis, (0.05, 0.1, 0.2, 0.5, 1)), (axes.yaxis, (25, 50, 100, 200, 400, 800))):
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+    real = common.load_images(data_dir=checkpoint["hyperparameters"]["data_dir"]).images / 127.5
+    axes.axvline(real.var(0).mean().item(), color="0.5", linestyle="--", label="L(x) if D always drew the mean digit")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    axes.set_title("numbers: k, held still")
     return figure
 
 
