@@ -3,8 +3,8 @@ r"""BEGAN: an autoencoder as discriminator, and a controller that keeps the two 
 Berthelot, Schumm, Metz 2017, *BEGAN: Boundary Equilibrium Generative Adversarial Networks*,
 https://arxiv.org/abs/1703.10717
 
-D is an autoencoder, as in EBGAN (arXiv 1609.03126): it squeezes an image through a narrow layer and draws it
-again. What it has learned to draw, it draws well. Its verdict is the reconstruction error
+D is an autoencoder, as in EBGAN (arXiv 1609.03126): it squeezes an image through a narrow layer and
+reconstructs ("draws") it. What it has learned to draw, it draws well. Its verdict: the reconstruction error
 
     L(v) = |v − D(v)|^η                                 η is 1 or 2; the mean over pixels
 
@@ -14,35 +14,35 @@ l₁ of a real image with an error l₂ of a generated one. It is at least the d
 
     W(L(x), L(G(z))) ≥ |m₁ − m₂|,   m₁ = E L(x),   m₂ = E L(G(z))
 
-So a D that pushes the means apart raises a lower bound of W: with k = 1 it maximises m₂ − m₁, which is −L_D
-below. Its small m₁ makes it an autoencoder of real images, a judge that knows them. G lowers m₂:
+So a D that pushes the means apart raises a lower bound of W: with k = 1, minimising L_D below is maximising
+m₂ − m₁. With a small m₁ D is an autoencoder of real images, a judge that knows them. G lowers m₂:
 
     D: minimise  L_D = L(x) − k·L(G(z))
     G: minimise  L_G = L(G(z))
 
-**The controller.** With a large k D may spend itself on drawing G's images badly, with k = 0 it never looks
-at them. k follows from a balance that is wanted:
+**The controller.** If k is large, D may spend itself on drawing G's images badly; if k = 0, it never looks
+at them. So k is steered towards a balance that is wanted:
 
     balance = E L(G(z)) / E L(x)                        its wanted value is γ, in (0, 1]
     k ← clip(k + λ_k (γ L(x) − L(G(z))), 0, 1)          k starts at 0 in the paper, at 0.6 here
 
 If G's images are drawn too well, L(G(z)) < γ L(x), k rises and D attends more to them; if too badly, k falls.
 (The paper calls this proportional control. As k adds up these gaps, it is integral control: inside (0, 1) it
-rests only where the balance is γ.) γ is the paper's dial, 0.3 to 0.7 on faces. With a low γ G makes only what
-D draws best, much alike; with a high one images as hard to draw as real ones, which need not look alike.
+rests only where the balance is γ.) γ is the paper's dial, 0.3 to 0.7 on faces. If γ is low, G makes
+only what D draws best: its images look alike. If it is high, they are as hard to draw as real ones.
 
 **What k says about diversity** (our argument, not the paper's). Suppose half of the real images are 1s and G
 makes only 1s, at k = 0.6. In L_D the digit 1 then has the net weight ½ − 0.6·1 < 0: D unlearns the 1, its
-error rises, and G moves on. In general a kind of image that D can unlearn without the others has the weight
-p − k·q (p: how often the data has it, q: how often G makes it). So for long G keeps to about q ≤ p/k. At
-k = 0.3 three of ten digits are enough for G; near k = 1 it must make all.
+error rises, and G moves on. In general, if D can unlearn one kind of image and keep the others,
+that kind has the weight p − k·q (p: how often the data has it, q: how often G makes it). So in the long run
+G stays near q ≤ p/k. At k = 0.3 three of ten digits are enough for G; near k = 1 it must make all.
 
 **Convergence.** M = L(x) + |γ L(x) − L(G(z))|: how well D knows the data, and how far the players are from
-balance. A G that makes one blank image for every z may have a low M: look at the samples too.
+balance. A G that makes the same blank image from all z may have a low M: look at the samples too.
 **What to look for** in curves.png: `balance` near γ; k rises first, M with it, then both fall. k at 0: D does
 not look at G's images. k at 1: the controller can do no more. See it: python -m ideas.began
 
-Departures from the paper, which is about faces. With its constants MNIST ends with one image for every z.
+Departures from the paper, which is about faces. With its constants MNIST ends with one image from all z.
                 the paper                   here
     networks    convolutional               MLPs: G z→512→512→784 with BatchNorm, D 784→128→784: quick
     D's pixels  [−1, 1]                     scaled to [0, 1]: an output of zero is then the digits' black

@@ -10,8 +10,7 @@ python -m benchmarks.figures exercises out/exercises docs/exercises-LESSON.png: 
 python -m benchmarks.figures health out              docs/health.png: began_conv.py in three states, from out/good,
                                                      out/strong-D and out/collapsed
 python -m benchmarks.figures faces out/faces         docs/faces.png: real images, and samples of each run
-python -m benchmarks.figures pictograms-64 out/emoji64
-                                                     docs/pictograms-64.png: the same, of runs at 64 px
+python -m benchmarks.figures faces-64 out/faces64    docs/faces-64.png: the same, of runs at 64 px; so pictograms-64
 """
 
 import re
@@ -42,6 +41,7 @@ Kind = Literal[
     "exercises",
     "health",
     "faces",
+    "faces-64",
     "pictograms-64",
 ]
 
@@ -55,8 +55,8 @@ class Options:
     runs: Annotated[Path, tyro.conf.Positional] = Path("out/seeds")
     """Folder of the runs, as evaluate.py --seeds makes them. gallery, twins, judge: of SCRIPT-0;
     divergences: of fgan-divergence-NAME-0; gamma: of gamma-NUMBER/began-0; frontier: of all with --fid-every;
-    exercises: LESSON-0 (the default) and LESSON-NUMBER; health: of three runs of began_conv.py; faces, pictograms-64:
-    of all SCRIPT-SEED or SCRIPT-FLAG-VALUE-SEED."""
+    exercises: LESSON-0 (the default) and LESSON-NUMBER; health: of three runs of began_conv.py; faces, faces-64,
+    pictograms-64: of all SCRIPT-SEED or SCRIPT-FLAG-VALUE-SEED."""
 
 
 def gallery(runs: Path) -> Figure:
@@ -113,7 +113,7 @@ def exercises(runs: Path, lesson: str) -> Figure:
 def main() -> None:
     options = read_flags(Options, "python -m benchmarks.figures", __doc__)
     draw = {f.__name__: f for f in (gallery, twins, divergences, judge, frontier, gamma, health)}
-    draw |= dict.fromkeys(("faces", "pictograms-64"), beside_real)
+    draw |= dict.fromkeys(("faces", "faces-64", "pictograms-64"), beside_real)
     if options.kind == "exercises":
         lessons = sorted({run.name[:-2] for run in options.runs.glob("*-[0-9]")})
         if not lessons:
