@@ -13,8 +13,8 @@ is divided by L(x).
                 pairs of 3×3 convolutions with ELU, and upsampling between the pairs
     D           encoder and decoder; G is a decoder alone, its code is the noise z. No dropout in either
 
-With unbounded outputs −k·L(G(z)) has no lower bound: a k of 0.01 (began.py ends at 0.8) made L(G(z))
-explode. So the outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it
+With unbounded outputs −k·L(G(z)) has no lower bound. began.py's D bears a k of 0.8; here L(G(z)) exploded
+at 0.01. So the outputs of both are bounded, D has fewer filters and a lower learning rate than G, and it
 first learns to draw alone. The defaults are for small colour images, faces above all.
 
 Departures from the paper
@@ -28,8 +28,8 @@ Departures from the paper
     upsampling  nearest neighbour         bilinear: with the means above, nearest left a weave at 64 px
     D's range   [−1, 1]                   [0, 1] inside: black is 0
     η           1                         2
-    γ           0.5                       0.9: with 0.7 faces are sharper and more alike, as the paper says of
-                                          a low γ. Digits 1: with 0.7 (n_D 8) most are 1, 7 or 9
+    γ           0.5                       0.9: with 0.7 faces are nearer to real ones and more alike, as the
+                                          paper says of a low γ. Digits 1: with 0.7 (n_D 8) most are 1, 7 or 9
     k           starts at 0               at 0.6: from 0 G first makes the one image that D draws best
     error of k  γ L(x) − L(G(z))          divided by L(x), about 0.1: so λ_k 0.001 moves k some ten times as
                                           fast; clipped to [−1, 1]: at first L(G(z)) is large and k would fall

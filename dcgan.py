@@ -14,17 +14,17 @@ The network D returns the *logit* d; D(x) in the formulas is σ(d). The logarith
 softplus(−d) and −log(1 − σ(d)) = softplus(d), which neither overflow nor lose precision.
 
 **What the best D knows.** The data P have a density p, G's images Q a density q. For a fixed G the best D
-maximises p log D + q log(1 − D) at each x: D* = p/(p + q). With it, D's objective is 2·JSD(P‖Q) − log 4, with
-JSD = ½ KL(P‖M) + ½ KL(Q‖M), M = ½ (P + Q), KL(P‖Q) = E_P log(p/q). This Jensen-Shannon divergence is 0 if
-P = Q, log 2 if they do not overlap. So a G that minimises what the best D maximises (the *minimax* game)
-reduces the JSD.
+maximises p log D + q log(1 − D) at each x: D* = p/(p + q). That is ½ p over the density of M = ½ (P + Q). So
+D's objective is then 2·JSD(P‖Q) − log 4, with JSD = ½ KL(P‖M) + ½ KL(Q‖M), KL(P‖Q) = E_P log(p/q). This
+Jensen-Shannon divergence is 0 if P = Q, log 2 if they do not overlap. So a G that minimises that objective
+(the *minimax* game) reduces the JSD.
 
 **Why G has another loss.** In the minimax game G minimises E log(1 − D(G(z))), here −E log D(G(z)). Both are
 lowest where D is highest, but they weigh samples differently. Their derivatives by the logit are −D and
 −(1 − D): the minimax loss weighs those most that fool D already, the non-saturating loss those that do not.
 Where D is sure of all samples (early on, say Goodfellow et al.), D(G(z)) is near 0 and the minimax gradient
-nearly vanishes. (Adam divides a gradient's size out, not this weighting: exercise 1. With the best D,
-−E log D has the gradient of KL(Q‖P) − 2·JSD: Arjovsky and Bottou 2017, arXiv 1701.04862.)
+nearly vanishes. (Adam evens out a gradient's size, not this weighting: exercise 1. With the best D, G's
+gradient is that of KL(Q‖P) − 2·JSD, not of the JSD: Arjovsky and Bottou 2017, arXiv 1701.04862.)
 
 **The networks** are those of Radford et al., sections 3 and 4: strided convolutions in place of pooling;
 BatchNorm, but neither on G's output nor on D's input; ReLU in G with tanh at its end, LeakyReLU in D; initial

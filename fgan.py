@@ -4,9 +4,9 @@ Nowozin, Cseke, Tomioka 2016, *f-GAN: Training Generative Neural Samplers using 
 Minimization*, https://arxiv.org/abs/1606.00709
 
 An example: f(u) = u log u, the row `kl`. Where data are twice as dense as samples, u = 2 and f(u) is 1.39.
-The tangent of f with slope t is u t − e^{t−1}, nowhere above f. At u = 2 that with t = 1 has the height 1.00,
-that with t = f'(2) = 1.69 the height 1.39. So the best t gives f(u). With u = p(x)/q(x), the densities of the
-data P and of the samples Q (q > 0 where p > 0):
+The slope log u + 1 is t at u = e^{t−1}; the tangent there is u t − e^{t−1}, nowhere above f. At u = 2 that
+with t = 1 has the height 1.00, that with t = f'(2) = 1.69 the height 1.39. So the best t gives f(u). With u =
+p(x)/q(x), the densities of the data P and of the samples Q (q > 0 where p > 0):
 
     D_f(P‖Q) = E_Q[f(u)] ≥ f(1)                        f convex (Jensen); f(1) = 0 in each row but `gan`
     f*(t)    = sup_u { u t − f(u) }                    the *conjugate*: u t − f*(t) is the tangent
@@ -19,16 +19,16 @@ activation* g_f leads into the domain of f*. The best T is f'(p/q). G lowers F,
 
     F(θ, ω) = E_P[g_f(V(x))] − E_Q[f*(g_f(V(x)))]      (7); θ, ω: weights of G, V.  V: ascend F. G: descend F.
 
-The row `gan` is the game of dcgan.py with D = σ(V). Section 3.2 proposes that G ascend E_Q[g_f(V(x))], as
-dcgan.py's G does. A sample's weight is then g_f'(v), not (f*∘g_f)'(v): for `gan` 1 − σ(v), not σ(v), so most
-where V says "generated". At V's best this lowers another divergence: for `kl` KL(Q‖P).
+Row `gan`: g_f is log σ, f*(g_f(v)) is −log(1 − σ(v)), so F is the game of dcgan.py with D = σ(V). Section 3.2
+proposes that G ascend E_Q[g_f(V(x))], as there. A sample's weight is then g_f'(v), not (f*∘g_f)'(v): for
+`gan` 1 − σ(v), not σ(v), so most where V says "generated". With the best V, `kl` lowers KL(Q‖P).
 
 **V is K-Lipschitz.** Images of data and samples hardly overlap: D_f is as large as it can be (or infinite),
 and the best V has no slope that would teach G. So the network D is kept near 1-Lipschitz by the penalty of
-wgan_gp.py, and V = asinh(K·D), which is K·D near 0 and ±log|2K·D| far from it. An exponential of V then grows
-only as D, less than the penalty. (alpha: as D^{α/(1−α)} for α in (½, 1), from 0.65 too fast.) The bound is
-then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py. So with
-K = 0.2 the rows draw much alike, and with a large K each is itself, but hard to train: --K is the dial.
+wgan_gp.py, and V = asinh(K·D), which is K·D near 0 and ±log|2K·D| far from it. So e^V (in row `kl`) grows
+only as D, the penalty as its slope squared. (alpha: as D^{α/(1−α)} for α in (½, 1), from 0.65 too fast.) The
+bound is then a divergence of its own (see arXiv 2011.05953); for small K near f(1) + const·K·W, W of wgan.py.
+So with K = 0.2 the rows draw much alike; with a large K each is itself, but hard to train. --K is the dial.
 
 What a row is known for when Q can't match P (more: docs/divergences.md). See it: python -m ideas.fgan
     kl, pearson_chi2         punish q ≈ 0 where p > 0: Q covers all modes (peaks of p) and the gaps between
@@ -92,9 +92,9 @@ class Hyperparameters(common.Options):
     batch_size: int = 64
     """m, images per update."""
     lr_G: float = 2e-3
-    """α, the learning rate, of G."""
+    """Adam's learning rate for G."""
     lr_D: float = 2e-3
-    """α of D."""
+    """The same for D."""
     betas: tuple[float, float] = (0.0, 0.9)
     """Adam's β₁ and β₂."""
     ema: float = 0.99

@@ -1,4 +1,4 @@
-r"""WGAN: a critic instead of a judge, kept Lipschitz by clipping its weights; a loss that means something.
+r"""WGAN: a critic instead of a classifier, kept Lipschitz by clipping its weights; a loss that means something.
 
 Arjovsky, Chintala, Bottou 2017, *Wasserstein GAN*, https://arxiv.org/abs/1701.07875
 
@@ -12,28 +12,28 @@ it is the least work that turns Q into P, mass times distance. See it: python -m
     W(P, Q) = sup { E_P f(x) − E_Q f(x) : f is 1-Lipschitz }
 
 the largest difference that such an f can show. f is K-Lipschitz if |f(x) − f(y)| ≤ K‖x − y‖ for all x and y:
-then a mass m that moves by w changes E f by at most K·m·w. A network f (the paper's *critic*; `D` here as in
-all lessons) learns to show a large difference. Clipping its weights to [−c, c] after each update bounds the
-slope of each layer, so all f that D can become share one K, unknown:
+then moving Q onto P changes E f by at most K · mass · distance, summed: K·W. A network f (the paper's
+*critic*; `D` here as in all lessons) learns to show a large difference. Clipping its weights to [−c, c] after
+each update bounds the slope of each layer, so all f that D can become share one K, unknown:
 
     D: maximise  E f(x) − E f(G(z))                        at most K·W(P, Q)
     G: maximise  E f(G(z))                                 moves samples uphill on f
 
-The maximum is K·W only if the best f is among the clipped networks; D is there only when trained to its end.
-One hopes that it rises and falls with W. No sigmoid, no logarithm: only differences of f mean something.
+The maximum is K·W only if the best f is a clipped network, and D reaches it only when trained to its end. One
+hopes that the estimate follows W. No sigmoid, no logarithm: only differences of f mean something.
 
 **The sign** confuses everyone. loss_D = E f(G(z)) − E f(x) is what D minimises: it lies below 0 and rises
 towards 0 as the samples get better. `wasserstein` = −loss_D stands for K·W: it lies above 0 and *falls*.
 loss_G has no meaning of its own, as f floats up and down.
 
-**Why D has no BatchNorm.** With real and generated images in two batches, BatchNorm makes the mean of each
-unit's value `a` alike in both. LeakyReLU 0.2 is 0.6 a + 0.4 |a|: so the last layer, weights w, sees no shift,
-only 0.4 Σ w (E|a| real − E|a| fake). (dcgan.py's D may be blind to a shift: its loss is not read as a
-distance.) Here D only subtracts, from the second layer on, a unit's mean over the *real* images, for both
-kinds (`Centre`); with no normalisation small runs drew no digits. Given the real batch, f(x) depends on x
-alone, and the clipped weights alone bound K. The last hidden layer takes |a|, the distance from that mean.
-(In the authors' code BatchNorm's scale is clipped too: f's values are bounded, but K depends on the batch.
-With it these networks drew better digits, and the estimate hardly moved: docs/LOG.md.)
+**Why D has no BatchNorm.** In two batches, BatchNorm gives each unit's value `a` the same mean for real and
+for generated images. LeakyReLU 0.2 is 0.6 a + 0.4 |a|: the part 0.6 a cancels in the loss, and the last
+layer, weights w, sees only 0.4 Σ w (E|a| real − E|a| fake), no shift. (dcgan.py's D may be blind to a shift:
+its loss is not read as a distance.) Here D only subtracts, from the second layer on, a unit's mean over the
+*real* images, for both kinds (`Centre`); with no normalisation small runs drew no digits. Given the real
+batch, f(x) depends on x alone, and the clipped weights alone bound K. The last hidden layer takes |a|, the
+distance from that mean. (In the authors' code BatchNorm's scale is clipped too: f's values are bounded, but K
+depends on the batch. With it these networks drew better digits, and the estimate hardly moved: docs/LOG.md.)
 
 **What to look for.** `wasserstein` in curves.png rises while D learns, then falls as the digits get better.
 (The paper trains D well before each step of G; here D learns meanwhile: docs/two-diffs.md.) Clipping is, in
@@ -150,7 +150,8 @@ class Generator(nn.Module):
 class Centre(nn.Module):
     """Subtracts from each channel or unit its mean over real images: in train mode that of the batch at hand, which
     must be real, in eval mode the same once more. So in D's step real and generated images meet one and the same f,
-    and its gradient passes through the means. In G's step they are constants, one update of D old."""
+    and its gradient passes through the means. G's step, still in eval mode, takes
+    them as constants."""
 
     def __init__(self) -> None:
         super().__init__()
