@@ -40,7 +40,7 @@ from training.machine import autocast, forward_passes
 from training.pictures import checksum, grid, to_float, to_uint8
 from training.processes import average_gradients, mean_over_processes, share
 from training.record import Record
-from training.sampling import Result, generate, generate_uint8, noise, noise_from_seed, walk, write_samples
+from training.sampling import Result, generate, generate_uint8, noise, noise_from_seed, walk
 from training.terminal import how_to_resume, progress_bar, read_flags, say, where
 
 # Some are imported only so that scripts can call them as common.NAME
@@ -147,13 +147,15 @@ def load_images(
 
 def load(folder: str | Path, device: str = "cpu") -> Result:
     """A run from its folder, as its last checkpoint has it. Raises UserError if there is none that fits its script."""
-    checkpoint = checkpoints.read_checkpoint(Path(folder), None)
+    from training.earlier import load_generator, read_checkpoint  # here and below, for a new run needs none of it
+
+    checkpoint = read_checkpoint(Path(folder), None)
     script, step, seconds, data, log = (checkpoint[name] for name in ("script", "step", "seconds", "data", "log"))
     known = script.isidentifier() and Path(__file__).with_name(f"{script}.py").exists()
     if not hasattr(module := importlib.import_module(script) if known else None, "Generator"):
         raise UserError(f"{folder} holds a run of {script!r:.50}, and there is no such script beside common.py")
     device = machine.choose_device(device)
-    G, hp = checkpoints.load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
+    G, hp = load_generator(checkpoint, module.Hyperparameters, module.Generator, device)
     return Result(script, hp, step, seconds, Path(folder), data, G, columns(log, step))
 
 
@@ -164,27 +166,29 @@ class Run:
     """
 
     def __init__(self, hp: Options) -> None:
-        """Load the data, take the folder `hp.out` and seed the initial weights.
-
-        Raises ValueError for what the command line would refuse, UserError if data or folder can't be had.
-        """
+        """Load the data, take the folder `hp.out` and seed the initial weights. Raises ValueError for what the command
+        line would refuse, UserError if data or folder can't be had."""
         self.hp = hp = dataclasses.replace(hp)  # what makes the copy is the constructor: so it is checked again
         if hp.batch_size % (n := processes.world_size()) or hp.batch_size < 2 * n:  # BatchNorm needs two images
-            count = f"the {n} processes that share it, two images each at least"
-            raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of {count}")
+            raise UserError(
+                f"--batch-size {hp.batch_size}: must be a multiple of the {n} processes, two images for each"
+            )
         self.script, self.folder = script_name(type(hp)), Path(hp.out)
         self.device = machine.choose_device(hp.device)
         self.bfloat16 = machine.use_bfloat16(hp.precision, self.device)
         machine.prepare_machine(self.device)
-        self.checkpoint = checkpoints.read_checkpoint(self.folder, self.script) if hp.resume else None
+        self.checkpoint = None
+        if hp.resume:
+            from training.earlier import read_checkpoint, refuse_other_run
+
+            self.checkpoint = read_checkpoint(self.folder, self.script)
         with processes.main_process_first():
-            self.dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
-        hp.channels, hp.image_size = self.dataset.images.shape[1:3]
-        self.images = self.dataset.images.to(self.device if self.dataset.mapping is None else "cpu")
+            self.dataset = dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
+        hp.channels, hp.image_size = dataset.images.shape[1:3]
+        self.images = dataset.images.to(self.device if dataset.mapping is None else "cpu")
         if self.checkpoint is not None:
-            checkpoints.refuse_other_run(self.checkpoint, hp, self.dataset, self.folder)
-        about = {"script": self.script, "data": self.dataset.source, "images": len(self.images)}
-        about["identity"] = self.dataset.identity
+            refuse_other_run(self.checkpoint, hp, dataset, self.folder)
+        about = dict(script=self.script, data=dataset.source, images=len(dataset.images), identity=dataset.identity)
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
         self.record = Record(hp, about, self.parts, self.samples, self.images)
         self.step, self.seconds = 0, 0.0
@@ -213,22 +217,23 @@ class Run:
     def picture(self, name: str, make: Callable, *arguments) -> None:
         """Draw make(*arguments), images N×C×H×W in [-1, 1] or a grid of them, if a sample grid is due after this step:
         into NAME/STEP.png, the last one as NAME.png. It is called without gradients, with all networks in eval mode."""
-        self.record.drawings.name(self.step + 1, name, make, arguments)
+        self.record.picture(self.step + 1, name, make, arguments)
 
     def steps(self, **parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[int]:
         """The steps 1, 2, … of a training; between them, all that is not the training.
 
-        parts: whatever changes while learning, by name: networks, optimizers, tensors (updated in place).
-        They are what a checkpoint holds. `G` must be among them; pictures are made by `G_ema` if there is one.
-        Forward passes within are in the precision of the run (autocast). Raises UserError (a loss that is not
-        finite, a full disk, a part of another kind), KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM), the latter
-        two after writing a checkpoint.
+        parts: whatever changes while learning, by name: networks, optimizers, tensors (updated in place). A checkpoint
+        holds them. `G` must be among them; pictures are made by `G_ema` if there is one. Forward passes within are in
+        the precision of the run (autocast). Raises UserError (a loss that is not finite, a full disk, a part of another
+        kind); after writing a checkpoint KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM).
         """
         checkpoints.require_parts(parts)
         self.parts.update(parts)
         with contextlib.closing(self.record):
             if self.checkpoint is not None:
-                self.step, self.seconds = self.record.restore(self.checkpoint)
+                from training.earlier import restore
+
+                self.step, self.seconds = restore(self.parts, self.record.log, self.checkpoint, self.folder)
                 if self.step >= self.hp.steps:
                     say(f"{self.folder} has its {self.step} steps already; for more: --resume --steps {2 * self.step}")
                     if not (self.folder / "training.gif").exists():  # it was stopped while this was drawn
@@ -306,6 +311,8 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
         with processes.process_group(hp.device):
             try:
                 if hp.sample:
+                    from training.earlier import sample
+
                     sample(script, hp, Hyperparameters, Generator)
                 else:
                     train(hp)
@@ -322,11 +329,3 @@ def main(Hyperparameters: type[Options], Generator: type[nn.Module], train: Call
 def script_name(Hyperparameters: type[Options]) -> str:
     """ "began" for the Hyperparameters of began.py, also while that is the main program."""
     return Path(sys.modules[Hyperparameters.__module__].__file__).stem
-
-
-def sample(script: str, hp: Options, Hyperparameters: type[Options], Generator: type[nn.Module]) -> None:
-    """--sample: images of a run's checkpoint, as files."""
-    device, checkpoint = machine.choose_device(hp.device), checkpoints.read_checkpoint(Path(hp.out), script)
-    G, theirs = checkpoints.load_generator(checkpoint, Hyperparameters, Generator, device)
-    written = write_samples(G, hp, theirs.z_dim, Path(hp.out), device)
-    say(f"{hp.sample} images: {', '.join(map(str, written))}")

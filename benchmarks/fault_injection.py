@@ -22,7 +22,7 @@ import common
 import evaluate
 import fgan
 from benchmarks.measuring import command
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 from training.files import UserError
 from training.terminal import read_flags
 

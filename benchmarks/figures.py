@@ -27,7 +27,7 @@ import common
 from benchmarks.measuring import command
 from benchmarks.plots import divergences, frontier, health, judge, samples, show, twins
 from evaluation.reference import drawn
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 from training.files import UserError
 from training.terminal import read_flags
 

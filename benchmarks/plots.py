@@ -14,7 +14,7 @@ from PIL import Image
 import common
 import fgan
 from benchmarks.correlation import estimate_and_fid
-from training.checkpoints import load_generator, read_checkpoint
+from training.earlier import load_generator, read_checkpoint
 from training.files import UserError
 from training.log import columns
 

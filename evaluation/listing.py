@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evaluation.results import in_table
-from training.checkpoints import CHECKPOINT, fixed_part, read_checkpoint
+from training.checkpoints import CHECKPOINT, HYPERPARAMETERS, fixed_part
+from training.earlier import read_checkpoint
 from training.files import UserError
-from training.record import HYPERPARAMETERS
 
 METRICS = "metrics.json"
 

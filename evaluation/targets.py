@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from evaluation.image_files import read_npz, read_pictures
 from evaluation.metrics import SAMPLES as PARZEN_SAMPLES
-from training.checkpoints import CHECKPOINT, load_generator, read_checkpoint
+from training.checkpoints import CHECKPOINT, HYPERPARAMETERS
 from training.datasets import BUILT_IN
+from training.earlier import load_generator, read_checkpoint
 from training.files import UserError
 from training.folders import find_images
-from training.record import HYPERPARAMETERS
 from training.sampling import generate_uint8, noise_from_seed
 
 

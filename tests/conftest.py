@@ -28,7 +28,7 @@ import common  # noqa: E402
 import evaluate  # noqa: E402
 from evaluation import inversion  # noqa: E402
 from training import datasets, log  # noqa: E402
-from training.checkpoints import read_checkpoint  # noqa: E402
+from training.earlier import read_checkpoint  # noqa: E402
 
 torch.backends.mps.is_available = lambda: False  # the tests hold what a CPU computes, on a Mac as well
 

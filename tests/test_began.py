@@ -10,7 +10,7 @@ from torch import nn
 import began
 import began_conv
 import common
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 
 
 def scalar(value: float) -> torch.Tensor:

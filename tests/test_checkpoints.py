@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT, SCRIPTS, TINY, assert_same_run, small
 from torch import nn
 
-from training import checkpoints
+from training import checkpoints, earlier
 from training.datasets import Dataset
 from training.files import Diverged, UserError
 
@@ -123,7 +123,7 @@ def test_cut_short_and_flipped(good, command_line, tmp_path):
             shutil.rmtree(folder)
             folder.mkdir()
             (folder / "checkpoint.pt").write_bytes(damaged)
-            ours = checkpoints.read_checkpoint(folder, "fgan")["networks"]["G"]
+            ours = earlier.read_checkpoint(folder, "fgan")["networks"]["G"]
             theirs = torch.load(io.BytesIO(good), weights_only=True)["networks"]["G"]
             assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
             survived += 1
@@ -192,15 +192,15 @@ def test_saved_and_put_back_by_itself(tmp_path):
     first, second = parts(1), parts(2)
     plain = {"script": "x", "data": "y", "images": 5, "step": 7, "seconds": 1.0, "log": {}, "hyperparameters": {}}
     checkpoints.save_checkpoint(tmp_path, first, plain)
-    content = checkpoints.read_checkpoint(tmp_path, "x")
+    content = earlier.read_checkpoint(tmp_path, "x")
     assert content["step"] == 7
-    checkpoints.restore_parts(second, content)
+    earlier.restore_parts(second, content)
     assert torch.equal(first["G"].weight, second["G"].weight)
     assert second["k"] == 1
     moments = [part["opt"].state_dict()["state"][0]["exp_avg"] for part in (first, second)]
     assert torch.equal(*moments)
     with pytest.raises(KeyError):
-        checkpoints.restore_parts({"D": nn.Linear(1, 1)}, content)
+        earlier.restore_parts({"D": nn.Linear(1, 1)}, content)
 
 
 def test_a_weight_that_is_not_finite_is_named():
@@ -213,11 +213,11 @@ def test_a_weight_that_is_not_finite_is_named():
 
 def test_a_tensor_that_is_learned_is_put_back_and_one_of_another_shape_is_refused(tmp_path):
     scale = torch.ones(2, requires_grad=True)
-    checkpoints.restore_parts({"scale": scale}, {"state": {"scale": torch.tensor([3.0, 4.0])}})
+    earlier.restore_parts({"scale": scale}, {"state": {"scale": torch.tensor([3.0, 4.0])}})
     assert scale.tolist() == [3, 4]
     assert scale.requires_grad
     with pytest.raises(ValueError, match=r"scale has shape \(2,\), in the checkpoint \(\)"):
-        checkpoints.restore_parts({"scale": scale}, {"state": {"scale": torch.tensor(5.0)}})
+        earlier.restore_parts({"scale": scale}, {"state": {"scale": torch.tensor(5.0)}})
 
 
 def test_a_part_that_no_checkpoint_holds_is_refused():
@@ -242,10 +242,10 @@ def test_what_a_resumed_run_must_be_given_can_be_typed():
 
     def refused(words: str, checkpoint: dict = checkpoint, **changed) -> None:
         with pytest.raises(UserError, match=words) as error:
-            checkpoints.refuse_other_run(checkpoint, Hp(**changed), data, Path("run"))
+            earlier.refuse_other_run(checkpoint, Hp(**changed), data, Path("run"))
         assert "\n" not in str(error.value)
 
-    checkpoints.refuse_other_run(checkpoint, Hp(), data, Path("run"))  # what counts is which images they are
+    earlier.refuse_other_run(checkpoint, Hp(), data, Path("run"))  # what counts is which images they are
     refused(r"was made with --betas 0.0 0.9 --no-skip: give the same", betas=(0.5, 0.9), skip=True)
     refused("is older than --betas: start anew", {**checkpoint, "hyperparameters": {"skip": False}})
     refused("learned from 8 images of pics; now there are 10 of moved", {**checkpoint, "images": 8})
@@ -256,4 +256,4 @@ def test_what_a_resumed_run_must_be_given_can_be_typed():
     refused("is at step 9 already, and --steps is 5: give 9 or more", {**checkpoint, "step": 9}, steps=5)
     older = {name: value for name, value in checkpoint.items() if name != "identity"}
     refused("learned from pics; now there is moved", older)  # it knows no more than a name
-    checkpoints.refuse_other_run(older, Hp(), Dataset(data.images, None, "pics", identity="a"), Path("run"))
+    earlier.refuse_other_run(older, Hp(), Dataset(data.images, None, "pics", identity="a"), Path("run"))

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import common
-from training import checkpoints
+from training import earlier
 from training.datasets import Dataset
 
 every_script = pytest.mark.parametrize("script", SCRIPTS)
@@ -201,7 +201,7 @@ def test_same_seed_same_tensors(script, command_line, tmp_path):
         assert command_line(script, *TINY, *small(script), "--out", out)[0] == 0
     assert command_line(script, *TINY, *small(script), "--out", "c", "--seed", 1)[0] == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
-    a, c = (tensors(checkpoints.read_checkpoint(tmp_path / x, None)["networks"]) for x in "ac")
+    a, c = (tensors(earlier.read_checkpoint(tmp_path / x, None)["networks"]) for x in "ac")
     first = next(name for name in a if name.startswith("/G/"))
     assert not torch.equal(a[first], c[first])
 
@@ -340,8 +340,8 @@ def test_pictures_are_of_the_average_and_of_the_same_noise(command_line, tmp_pat
             command_line("dcgan", *TINY, *small("dcgan"), "--ema", 0.9, "--steps", step, *["--resume"] * (step > 3))[0]
             == 0
         )
-        checkpoint = checkpoints.read_checkpoint(folder, "dcgan")
-        G, hp = checkpoints.load_generator(checkpoint, dcgan.Hyperparameters, dcgan.Generator, torch.device("cpu"))
+        checkpoint = earlier.read_checkpoint(folder, "dcgan")
+        G, hp = earlier.load_generator(checkpoint, dcgan.Hyperparameters, dcgan.Generator, torch.device("cpu"))
         G_ema, now = checkpoint["networks"]["G_ema"], checkpoint["networks"]["G"]
         assert all(torch.equal(value, G_ema[name]) for name, value in G.state_dict().items())
         assert any(not torch.equal(G_ema[name], now[name]) for name in now if now[name].is_floating_point())

@@ -5,7 +5,7 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 from training.ema import EMA
 
 

@@ -20,7 +20,7 @@ import evaluate
 from evaluation import inversion, report, tables
 from evaluation.reference import SCALARS, drawn
 from evaluation.results import Column
-from training.checkpoints import load_generator, read_checkpoint
+from training.earlier import load_generator, read_checkpoint
 
 
 def test_a_run_an_npz_and_a_folder_of_pictures_agree(command_line, tmp_path, data_dir, known):

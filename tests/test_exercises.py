@@ -15,7 +15,7 @@ from conftest import LESSONS, ROOT, tensors
 from test_readme import commands
 
 from benchmarks.figures import exercises
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 
 PAGE = (ROOT / "docs/exercises.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\w+)\.py\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))

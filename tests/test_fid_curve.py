@@ -9,7 +9,7 @@ from PIL import Image
 import evaluate
 from evaluation import curve
 from training import log
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 
 FLAGS = ("--fid-every", 2)
 

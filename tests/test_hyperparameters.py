@@ -10,8 +10,8 @@ from conftest import SCRIPTS, tensors
 
 import common
 from training import log
-from training.checkpoints import read_checkpoint
 from training.datasets import Dataset
+from training.earlier import read_checkpoint
 
 SMALL = {
     "width": 4,

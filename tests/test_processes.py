@@ -15,7 +15,7 @@ from conftest import ROOT, small, tensors, wait_for
 from forked import Child, Server
 
 from training import processes
-from training.checkpoints import read_checkpoint
+from training.earlier import read_checkpoint
 
 # Two scripts without BatchNorm, which alone sees how the batch is divided, and in float64: in float32 Adam makes
 # whole steps of the rounding in gradients that are nearly 0, and those differ with the size of a process's share.

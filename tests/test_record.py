@@ -6,7 +6,7 @@ from pathlib import Path
 from conftest import TINY, small, tensors
 
 import common
-from training import checkpoints, ema, log
+from training import earlier, ema, log
 from training.record import Record
 from training.terminal import quote
 
@@ -38,7 +38,7 @@ def test_nan_stops_with_step_and_loss_and_keeps_the_last_good_checkpoint(command
     assert code == 1
     assert "loss_G is nan at step 6" in line
     assert (tmp_path / "out/dcgan/curves.png").exists()  # they may show why
-    checkpoint = checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan")
+    checkpoint = earlier.read_checkpoint(tmp_path / "out/dcgan", "dcgan")
     assert checkpoint["step"] == 4
     assert all(t.isfinite().all() for t in tensors(checkpoint["networks"]).values())
 
@@ -56,7 +56,7 @@ def test_weights_that_are_not_finite_are_never_saved(command_line, tmp_path, mon
     code, _, err = command_line("dcgan", *TINY[2:], *small("dcgan"), "--steps", 8, "--ema", 0)
     assert code == 1
     assert "weights of G_ema are not finite after step 8" in err
-    assert checkpoints.read_checkpoint(tmp_path / "out/dcgan", "dcgan")["step"] == 4
+    assert earlier.read_checkpoint(tmp_path / "out/dcgan", "dcgan")["step"] == 4
 
 
 def test_the_command_that_comes_next_knows_the_data_folder(command_line, tmp_path, data_dir, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 from conftest import LESSONS, SCRIPTS, assert_same_run, small, wait_for
 from forked import Child
 
-from training import checkpoints
+from training import earlier
 from training.processes import agree_to_stop, end_by, signals_noted
 
 # BatchNorm and Adam; BEGAN's controller; and a user's own. test_checkpoints.py resumes every script
@@ -30,7 +30,7 @@ def test_a_signal_finishes_the_step_and_says_how_to_go_on(number, code, forked, 
     assert ended == code, err
     assert "Traceback" not in err
     step = int(re.search(r"stopped after step (\d+)", out)[1])
-    assert checkpoints.read_checkpoint(tmp_path / "my run", "fgan")["step"] == step
+    assert earlier.read_checkpoint(tmp_path / "my run", "fgan")["step"] == step
     command = re.search(r"go on with: (.*)", out)[1]
     assert "'my run'" in command
     python, *words = shlex.split(command.replace("1000000", str(step + 3)))

