@@ -28,8 +28,8 @@ Departures from the paper
     upsampling  nearest neighbour         bilinear: with the means above, nearest left a weave at 64 px
     D's range   [−1, 1]                   [0, 1] inside: black is 0
     η           1                         2
-    γ           0.5                       0.9: with 0.7 faces are nearer to real ones and more alike, as the
-                                          paper says of a low γ. Digits 1: with 0.7 (n_D 8) most are 1, 7 or 9
+    γ           0.5                       0.9: with 0.7 faces are nearer to real ones (one run), as the paper
+                                          says of a low γ. Digits 1: with 0.7 (n_D 8) most are 1, 7 or 9
     k           starts at 0               at 0.6: from 0 G first makes the one image that D draws best
     error of k  γ L(x) − L(G(z))          divided by L(x), about 0.1: so λ_k 0.001 moves k some ten times as
                                           fast; clipped to [−1, 1]: at first L(G(z)) is large and k would fall
@@ -45,16 +45,16 @@ are ours; not tried as written: with β₁ 0.5 and an error not divided by L(x),
         --head-start 0 --patience 3000 --steps 200000
 and for faces, not tried here, with 128 in place of 64, and with: --data path/to/img_align_celeba
 
-What to look for in curves.png: on faces k falls to 0.47 within 400 steps, then rises to 0.65; on digits it
-falls a little, then rises to 0.8 or more. docs/health.md: a good run, a strong D, a collapsed G.
+What to look for in curves.png: on faces k falls to 0.4 or 0.5 within 500 steps, then rises to 0.5 to 0.65; on
+digits it falls a little, then rises to 0.8 or more. docs/health.md: a good run, a strong D, a collapsed G.
 
 Run it:     python -m benchmarks.pictures faces path/to/faces       (6,000 cartoon faces: docs/own-images.md)
             python began_conv.py --data path/to/faces --image-size 32
 Digits:     python began_conv.py --gamma 1 --n-D 4 --batch-size 64 --lr-G 1e-3 --lr-D 1e-4
 Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
-Measured: cartoon faces, 32 px, one run: faces in all of 100 samples, with hair, beards, glasses and clothes
-in many colours, 18 minutes on one core; they vary two thirds as much as real ones (docs/began.md). MNIST,
+Measured: cartoon faces, 32 px, three seeds: faces in all of 100 samples, two thirds as varied as real ones, 18
+minutes on one core; 64 px, one run: faces in all, in grey clothes, an hour on two (docs/own-images.md). MNIST,
 three seeds: ten classes every time, few 2s, FID 95 ± 6 (began.py is better, and quicker).
 """
 

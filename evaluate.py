@@ -11,8 +11,8 @@
     evaluate.measure("out/began")                     from Python: the numbers as a dictionary (a run, or images, too)
 
 A GAN's losses say little about its samples and an eye sees a few dozen of them, so each number here
-answers one question, and stands beside the *floor*: the same number for real images that no GAN has
-seen, with the same sample counts. A number at the floor sees no difference between samples and data. Another may.
+answers one question, and stands beside the *floor*: the same number for real images that no GAN has seen (of a
+folder: one half against the other), of as many samples. A number at the floor sees no difference. Another may.
 
 As a whole (↓ lower is better)
     fid         are the two clouds of features alike in mean and covariance? (Heusel 2017, 1706.08500) Of fewer than
@@ -37,11 +37,12 @@ Learned or copied? (distances are RMS over pixels, which lie in [0, 1])
                 error (floor: training images as samples). For old papers: ranks models wrongly (Theis 2016, 1511.01844)
 
 Features are the last hidden layer of a small classifier, trained here once on labelled images and kept under data/.
-Samples are compared with images that it has not learned from, where there are enough. Inception, after which these
-metrics are named, knows no digits. So the numbers compare with each other, and not with those of papers:
-docs/inception.md. For the neighbourhoods the classifier's convolutional maps are added (256 numbers): in the last
-layer alone noise is as close to digits as digits are, with a precision of 0.99; with the maps it is 0.00. A folder of
-images has no labels, hence no classifier: what needs one is null, the neighbourhoods are those of the pixels, and
+Samples are compared with training images that it has not learned from, where there are enough: a G that copies them
+may lie below the floor, so see memorisation. Inception, after which these metrics are named, knows no digits. So the
+numbers compare with each other, and not with those of papers: docs/inception.md. For the neighbourhoods the
+classifier's convolutional maps are added (256 numbers): in the last layer alone noise is as close to digits as digits
+are, with a precision of 0.99; with the maps it is 0.00. A folder of images has no labels, hence no classifier: what
+needs one is null, the neighbourhoods are those of the pixels, and
 
     fid_random  the fid on features of random, untrained convolutions (what it sees, what not: docs/without-labels.md)
 """
