@@ -53,9 +53,9 @@ Run it:     python -m benchmarks.pictures faces path/to/faces       (6,000 carto
 Digits:     python began_conv.py --gamma 1 --n-D 4 --batch-size 64 --lr-G 1e-3 --lr-D 1e-4
 Compare:    python -m benchmarks.diff began began_conv
 Exercises:  docs/exercises.md
-Measured: cartoon faces, 32 px, three seeds: faces in all of 100 samples, two thirds as varied as real ones, 18
-minutes on one core; 64 px, one run: faces in all, in grey clothes, an hour on two (docs/own-images.md). MNIST,
-three seeds: ten classes every time, few 2s, FID 95 ± 6 (began.py is better, and quicker).
+Measured: cartoon faces, 32 px, three seeds: faces in all of 100 samples, two thirds as varied as real ones,
+18 minutes on one core; 64 px, one run: faces in all, in grey clothes, an hour on two (docs/own-images.md).
+MNIST, three seeds: ten classes every time, few 2s, FID 95 ± 6 (began.py is better, and quicker).
 """
 
 import math
