@@ -170,9 +170,8 @@ class Run:
         line would refuse, UserError if data or folder can't be had."""
         self.hp = hp = dataclasses.replace(hp)  # what makes the copy is the constructor: so it is checked again
         if hp.batch_size % (n := processes.world_size()) or hp.batch_size < 2 * n:  # BatchNorm needs two images
-            raise UserError(
-                f"--batch-size {hp.batch_size}: must be a multiple of the {n} processes, two images for each"
-            )
+            count = f"the {n} processes that share it, two images each at least"
+            raise UserError(f"--batch-size {hp.batch_size}: must be a multiple of {count}")
         self.script, self.folder = script_name(type(hp)), Path(hp.out)
         self.device = machine.choose_device(hp.device)
         self.bfloat16 = machine.use_bfloat16(hp.precision, self.device)
@@ -186,7 +185,7 @@ class Run:
             self.dataset = dataset = load_images(hp.data, hp.data_dir, hp.image_size, hp.channels)
         hp.channels, hp.image_size = dataset.images.shape[1:3]
         self.images = dataset.images.to(self.device if dataset.mapping is None else "cpu")
-        if self.checkpoint is not None:
+        if hp.resume:
             refuse_other_run(self.checkpoint, hp, dataset, self.folder)
         about = dict(script=self.script, data=dataset.source, images=len(dataset.images), identity=dataset.identity)
         self.parts: dict[str, nn.Module | torch.optim.Optimizer | Tensor] = {}  # filled by steps(); record has the same
@@ -217,7 +216,7 @@ class Run:
     def picture(self, name: str, make: Callable, *arguments) -> None:
         """Draw make(*arguments), images N×C×H×W in [-1, 1] or a grid of them, if a sample grid is due after this step:
         into NAME/STEP.png, the last one as NAME.png. It is called without gradients, with all networks in eval mode."""
-        self.record.picture(self.step + 1, name, make, arguments)
+        self.record.drawings.name(self.step + 1, name, make, arguments)
 
     def steps(self, **parts: nn.Module | torch.optim.Optimizer | Tensor) -> Iterator[int]:
         """The steps 1, 2, … of a training; between them, all that is not the training.

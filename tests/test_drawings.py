@@ -8,9 +8,9 @@ from PIL import Image
 from torch import nn
 
 import common
-from training.drawings import Drawings
 from training.earlier import read_checkpoint
 from training.files import UserError
+from training.pictures import Drawings
 
 IMAGES = torch.zeros(2, 1, 4, 4)
 
@@ -108,6 +108,7 @@ def test_only_the_pictures_of_this_step_are_drawn():
     assert drawings.draw(3, [])["x"].size == (2 + 2 * 58, 2 + 58)
     assert calls == [(1, 2)]
     assert drawings.draw(4, []) == {}
+    assert list(drawings.last) == ["x"]  # a notebook shows the last one at the end
 
 
 def test_networks_are_afterwards_in_the_mode_in_which_they_were():

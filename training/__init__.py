@@ -10,7 +10,6 @@ from those above it only.
     datasets     MNIST, Fashion-MNIST, the offline digits
     folders      a folder of one's own images
     pictures     pixels to numbers and back, grids, PNG and GIF files, images that are all alike
-    drawings     what a script draws besides its samples
     sampling     noise, G's images for it, a run when it is done
 
     ema          the exponential moving average of G's weights

@@ -1,20 +1,21 @@
-"""Pixels to numbers and back, images side by side, files of pictures; how far pictures differ: is G's answer always
-the same image?
+"""Pixels to numbers and back, images side by side, files of pictures, what a script draws of its own (run.picture),
+and how far pictures differ: is G's answer always the same image?
 
 Not here: the curves (log.py), how good pictures are (evaluation/).
 """
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
-from torch import Tensor
+from torch import Tensor, nn
 
-from training.files import first_line, write_by
+from training.files import UserError, first_line, write_by
 from training.terminal import say
 
 
@@ -90,6 +91,51 @@ def with_title(picture: Image.Image, title: str) -> Image.Image:
     higher.paste(picture, (0, 20))
     ImageDraw.Draw(higher).text((4, 2), title, "black", font_size=14)
     return higher
+
+
+RESERVED = ("samples", "real", "curves", "generated", "evaluate", "compare")  # names in a run's folder
+
+
+class Drawings:
+    """The pictures that a script draws besides its samples. They are made after the step in which they were named, if
+    a grid is due then: the next step begins with new random numbers, so nothing that is learned depends on them."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.named: dict[str, tuple[Callable, tuple]] = {}  # in this step: what makes it, of what
+        self.last: dict[str, Image.Image] = {}
+
+    def name(self, step: int, name: str, make: Callable, arguments: tuple) -> None:
+        """Raises UserError for a name that no file can have, that is taken, or that was given in this step already."""
+        if not name.isidentifier() or name in RESERVED or not callable(make):
+            allowed = f"a name of letters, digits and _ (none of {', '.join(RESERVED)}), a function and what it takes"
+            raise UserError(f"run.picture({name!r}, {make!r:.40}): give {allowed}")
+        self.named, self.step = self.named if step == self.step else {}, step
+        if name in self.named:
+            raise UserError(f"run.picture: {name} twice in step {step}: give each picture a name of its own")
+        self.named[name] = make, arguments
+
+    @torch.no_grad()
+    def draw(self, step: int, networks: list[nn.Module]) -> dict[str, Image.Image]:
+        """Those named in this step; all networks are in eval mode meanwhile, so BatchNorm learns nothing from them."""
+        modes = {module: module.training for network in networks for module in network.modules()}
+        for network in networks:
+            network.eval()
+        if step == self.step:
+            self.last = {name: as_picture(name, make(*arguments)) for name, (make, arguments) in self.named.items()}
+        for module, mode in modes.items():
+            module.training = mode
+        return self.last if step == self.step else {}
+
+
+def as_picture(name: str, made: object) -> Image.Image:
+    """What a script has drawn: a picture, or images N×C×H×W. Raises UserError for anything else."""
+    if isinstance(made, Tensor) and made.dim() == 4 and made.shape[1] in (1, 3) and made.numel() > 0:
+        return grid(made)
+    if not isinstance(made, Image.Image):
+        kind = f"of shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise UserError(f"run.picture: {name} is {kind}: give images N×C×H×W in [-1, 1], or a grid of them")
+    return made
 
 
 ALIKE = 0.2  # of the real images' spread. Good runs of five scripts: 0.35 or more, later than step 250 (docs/health.md)

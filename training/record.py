@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.checkpoints import CHECKPOINT, HYPERPARAMETERS, Parts, require_finite, save_checkpoint
 from training.files import Diverged, UserError, first_line, make_folder, write_file
 from training.log import Log
-from training.pictures import Spread, grid, save_animation, save_picture, some, to_uint8
+from training.pictures import Drawings, Spread, grid, save_animation, save_picture, some, to_uint8
 from training.processes import main_process_first, rank
 from training.terminal import say, say_what_comes_next, show
 
@@ -74,10 +74,9 @@ class Record:
         settings = json.dumps(self.about["hyperparameters"], indent=2).encode()
         with main_process_first():
             self.lock = take_folder(self.folder, settings, hp.resume) if rank() == 0 else None
-        self.spread, self.real = Spread(real), real
+        self.spread, self.drawings, self.real = Spread(real), Drawings(), real
         self.log = Log(self.folder, hp.log_every)
         self.board = self.fid = None  # with --tensorboard, with --fid-every: from begin() on
-        self.drawings, self.drawn = None, {}  # of run.picture: from its first call on; the last pictures by name
         if rank() == 0:  # before all else: is the crop what one meant?
             save_picture(grid(some(real, 64)), self.folder / "real.png")
 
@@ -119,14 +118,6 @@ class Record:
             give_up(error, self.log, self.folder)
         return row
 
-    def picture(self, step: int, name: str, make: Callable, arguments: tuple) -> None:
-        """Note what the script wants drawn, should a grid be due after this step. Raises UserError for a bad name."""
-        if self.drawings is None:
-            from training.drawings import Drawings  # here, for few scripts draw
-
-            self.drawings = Drawings()
-        self.drawings.name(step, name, make, arguments)
-
     def save_grid(self, step: int) -> None:
         """samples/STEP.png: always of the same 64 noise vectors, so that the pictures can be compared. And what the
         script draws in this step."""
@@ -134,8 +125,7 @@ class Record:
             images = to_uint8(self.samples(self.hp.seed, 64))
             self.spread.look(images, step, step == self.hp.steps)
             networks = [part for part in self.parts.values() if isinstance(part, nn.Module)]
-            drawn = self.drawings.draw(step, networks) if self.drawings else {}
-            self.drawn = drawn or self.drawn
+            drawn = self.drawings.draw(step, networks)
             for name, picture in {"samples": grid(images), **drawn}.items():
                 make_folder(self.folder / name)
                 save_picture(picture, self.folder / name / f"{step:06d}.png")
@@ -167,7 +157,7 @@ class Record:
     def show(self) -> Image.Image:
         """100 samples as they are now. In a notebook they appear below the cell, with what the script drew last."""
         picture = grid(self.samples(self.hp.sample_seed, 100))
-        for each in (picture, *self.drawn.values()):
+        for each in (picture, *self.drawings.last.values()):
             show(each)
         return picture
 
@@ -193,7 +183,7 @@ def say_the_end(record: Record, step: int, seconds: float, numbers: dict[str, fl
     """The last numbers of a run, what to look at, what comes next."""
     in_words = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
     say(f"{step} steps in {seconds:.0f} s: {in_words}")
-    drawn = [f"{name}.png" for name in record.drawn]
+    drawn = [f"{name}.png" for name in record.drawings.last]
     also = [name for name in (*drawn, "curves.png", "training.gif") if (record.folder / name).exists()]
     say(f"see {', '.join([str(record.folder / 'samples.png'), *also])} there")
     say_what_comes_next(record.about["script"], record.hp)
